@@ -1,0 +1,1 @@
+"""Annotation: sentences with words and their parts of speech, entities and relations."""

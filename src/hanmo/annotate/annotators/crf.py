@@ -1,0 +1,53 @@
+"""The default annotator: words, parts of speech, entities and relations, offline, by linear CRFs.
+
+In: texts. Out: sentences with the layers pos, ner and dep. The shipped model is trained on
+UD_Chinese-GSDSimp and UNER_Chinese-GSDSIMP (CC BY-SA 4.0, see its NOTICE); `hanmo train-annotator`
+trains another. A relation is a label per word, as LERT needs it: no heads. Engine: CRFsuite
+(Okazaki 2007) through python-crfsuite.
+
+Example: ``Annotator().annotate(["我们去北京。"])[0].layers["pos"]``
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hanmo.annotate._crf_model import LAYERS, SHIPPED, open_taggers
+from hanmo.annotate._crf_tagging import segment, tag_words
+from hanmo.annotate.sentence import Sentence
+from hanmo.core.errors import UserError, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Annotator:
+    """Linear CRFs, one for the words and one per layer.
+
+    Attributes:
+        model: Folder made by `hanmo train-annotator`; None means the shipped model.
+        layers: Layers to fill besides the words; fewer are faster.
+    """
+
+    model: Path | None = None
+    layers: tuple[str, ...] = LAYERS
+
+    def __post_init__(self) -> None:
+        """Check the layer names.
+
+        Raises:
+            UserError: A layer that this annotator does not have.
+        """
+        for layer in self.layers:
+            if layer not in LAYERS:
+                raise UserError(f"the crf annotator has no layer {layer!r}{nearest(layer, LAYERS)}")
+
+    def annotate(self, texts: Sequence[str]) -> list[Sentence]:
+        """Annotate texts, one sentence each.
+
+        Raises:
+            UserError: The model folder is missing, damaged or of another version.
+        """
+        # Opened here and kept per process, so that the annotator itself is small and picklable.
+        taggers = open_taggers(self.model or SHIPPED)
+        return [
+            tag_words(taggers, text, segment(taggers["cws"], text), self.layers) for text in texts
+        ]

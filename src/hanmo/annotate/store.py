@@ -1,0 +1,82 @@
+"""Parts of a sentences folder: Parquet files that a person can open.
+
+In and out: pairs (document id, `Sentence`), one row each; rows of one document stand together.
+Columns: doc_id string, text string, words list<string>, starts list<int32>, and one list<string>
+per layer of `TAGSETS`, null where the sentence does not have the layer. The same rows always give
+the same bytes.
+
+Example: ``write_part(Path("part-00000.parquet"), [("news-1", sentence)])``
+"""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from hanmo.annotate.sentence import Sentence
+from hanmo.annotate.tagsets import TAGSETS
+from hanmo.core.errors import UserError
+
+ROW_GROUP = 4096  # rows in memory at a time
+
+
+def write_part(path: Path, rows: Iterable[tuple[str, Sentence]]) -> int:
+    """Write one part under a temporary name and rename it into place.
+
+    Args:
+        path: The file to make.
+        rows: Document ids and sentences.
+
+    Returns:
+        The number of rows.
+    """
+    from pyarrow import Table, parquet
+
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary, schema, n_rows = Path(name), _schema(), 0
+    try:
+        with parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            source = iter(rows)
+            while group := [sentence.to_row(key) for key, sentence in islice(source, ROW_GROUP)]:
+                writer.write_table(Table.from_pylist(group, schema=schema))
+                n_rows += len(group)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return n_rows
+
+
+def read_part(path: Path) -> Iterator[tuple[str, Sentence]]:
+    """Yield document ids and sentences.
+
+    Raises:
+        UserError: The file is absent, damaged, or lacks a column.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        with parquet.ParquetFile(path) as table:
+            missing = [name for name in _schema().names if name not in table.schema_arrow.names]
+            if missing:
+                raise UserError(f"{path}: no column {missing[0]!r}; expected a part of sentences")
+            for batch in table.iter_batches(batch_size=ROW_GROUP):
+                for row in batch.to_pylist():
+                    yield Sentence.from_row(row)
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: damaged Parquet file ({error}); make the folder again") from None
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    layers = [(layer, pa.list_(pa.string())) for layer in TAGSETS]
+    words = [("words", pa.list_(pa.string())), ("starts", pa.list_(pa.int32()))]
+    return pa.schema([("doc_id", pa.string()), ("text", pa.string()), *words, *layers])

@@ -1,0 +1,117 @@
+"""The `hanmo` command: finds a command by its name, parses, runs, prints.
+
+Commands are the files of `hanmo.commands`; only the chosen one is imported, so that `hanmo --help`
+stays under half a second and never imports torch. Exit codes: 0 done, 2 the user can mend it (one
+line on stderr), 1 anything else, 130 / 143 stopped by Ctrl-C / SIGTERM.
+"""
+
+import errno
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hanmo import __version__
+from hanmo.core import config as configuration
+from hanmo.core import registry
+from hanmo.core.errors import UserError, nearest
+from hanmo.core.log import say
+
+_COMMANDS = "hanmo.commands"
+# The order of the road; commands that are not listed follow in alphabetical order.
+_ROAD = (
+    "demo",
+    "prepare",
+    "annotate",
+    "train_annotator",
+    "train_vocab",
+    "encode",
+    "pretrain",
+    "finetune",
+    "evaluate",
+    "report",
+    "predict",
+)
+_MENDABLE = (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EISDIR, errno.ENOENT)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    name = words[0] if words else "--help"
+    try:
+        if name in ("-h", "--help", "help", "-V", "--version"):
+            sys.stdout.write(f"hanmo {__version__}\n" if name in ("-V", "--version") else _help())
+            return 0
+        return _run(name, words[1:])
+    except UserError as error:
+        say(f"hanmo: {error}")
+        return 2
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # the reader of our output, such as head, has enough
+            return 0
+        if error.errno not in _MENDABLE:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        say(f"hanmo: {where}{error.strerror}{_advice(error)}")
+        return 2
+    except KeyboardInterrupt:
+        say("hanmo: stopped; the same command continues where it was")
+        return 130
+
+
+def _run(name: str, argv: Sequence[str]) -> int:
+    known = {command.replace("_", "-") for command in registry.names(_COMMANDS)}
+    if name not in known:
+        raise UserError(f"no command {name!r}{nearest(name, known)}; see: hanmo --help")
+    module = registry.load(_COMMANDS, name)
+    try:
+        config = configuration.parse(name, module, argv)
+    except SystemExit as stop:  # --help
+        return int(stop.code or 0)
+    result = module.run(config)
+    if result is not None:
+        _show(result, as_json="--json" in argv)
+    return int(result.get("exit_code", 0)) if isinstance(result, Mapping) else 0
+
+
+def _show(result: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
+        return
+    text = result.get("text")
+    if isinstance(text, str):
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        return
+    shown = {key: value for key, value in result.items() if key != "exit_code"}
+    width = max((len(key) for key in shown), default=0)
+    for key, value in shown.items():
+        sys.stdout.write(f"{key:<{width}}  {_readable(value)}\n")
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "; free some space and run the same command again: it continues where it was"
+    return ""
+
+
+def _help() -> str:
+    names = registry.names(_COMMANDS)
+    ordered = [name for name in _ROAD if name in names]
+    ordered += [name for name in names if name not in _ROAD]
+    lines = [
+        f"hanmo {__version__} (翰墨): raw Chinese text → words and labels → encoder → a score",
+        "",
+        "usage: hanmo COMMAND … (hanmo COMMAND --help shows its flags)",
+        "",
+    ]
+    for name in ordered:
+        lines.append(f"  {name.replace('_', '-'):<16} {registry.summary(_COMMANDS, name)}")
+    lines += ["", "All commands take --config FILE (TOML or JSON) and --json.", ""]
+    return "\n".join(lines)

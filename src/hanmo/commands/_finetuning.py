@@ -1,0 +1,328 @@
+"""The stages of one fine-tuning run: prepare the data, train, predict, say what was done.
+
+`finetune.py` composes them and owns the folder; here is nothing that writes but `save`.
+"""
+
+import copy
+import dataclasses
+import json
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from hanmo.core.errors import UserError
+from hanmo.core.log import Progress, RunLog, say
+from hanmo.core.seeds import generator
+from hanmo.model import checkpoint
+from hanmo.model.config import read_config
+from hanmo.tasks import batches
+from hanmo.tasks.kind import Features, Kind, load_kind
+from hanmo.tasks.metrics import score
+from hanmo.tasks.splits import Split, read_split, with_labels
+from hanmo.tasks.task import Prediction, Task
+from hanmo.text.tokenizer import Tokenizer
+from hanmo.text.vocab import VOCAB_FILE
+from hanmo.train.devices import Device
+from hanmo.train.devices import prepare as prepare_device
+from hanmo.train.loop import train_steps
+from hanmo.train.optim import build_optimizer, warmup_linear
+
+
+class Options(Protocol):
+    """The settings that the stages read (`finetune.Config`)."""
+
+    @property
+    def model(self) -> Path: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def init(self) -> str: ...
+    @property
+    def dropout(self) -> float | None: ...
+    @property
+    def select(self) -> str: ...
+    @property
+    def limit_train(self) -> int | None: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def threads(self) -> int | None: ...
+    @property
+    def name(self) -> str | None: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prepared:
+    """What training needs: the task with its labels, its splits as pieces, the tokenizer."""
+
+    task: Task
+    kind: Kind
+    tokenizer: Tokenizer
+    splits: dict[str, Split]
+    features: dict[str, list[Features]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Trained:
+    """What training gave.
+
+    Attributes:
+        model: with the weights that were scored.
+        notes: what the kind says of its head.
+        device: where it ran.
+        epochs: one record an epoch.
+        selected: the epoch whose weights were scored, from 1.
+        predictions: split → answers.
+        train_seconds: of the steps alone.
+    """
+
+    model: Any
+    notes: dict[str, Any]
+    device: Device
+    epochs: list[dict[str, Any]]
+    selected: int
+    predictions: dict[str, list[Prediction]]
+    train_seconds: float
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Return a model folder's files that a run depends on."""
+    names = ("config.json", VOCAB_FILE, checkpoint.WEIGHTS, "pytorch_model.bin")
+    return [folder / name for name in names if (folder / name).is_file()][:3]
+
+
+def prepare(config: Options, task: Task, files: dict[str, Path]) -> Prepared:
+    """Read and encode the splits; says how many rows there are and how many were left out.
+
+    Raises:
+        UserError: bad data, or a model that does not fit the vocabulary or the length.
+    """
+    shape = read_config(config.model / checkpoint.CONFIG)
+    tokenizer = Tokenizer.load(config.model)
+    if tokenizer.size > shape.vocab_size:
+        raise UserError(
+            f"{config.model}: {VOCAB_FILE} has {tokenizer.size:,} pieces, config.json says "
+            f"{shape.vocab_size:,}; the files are of different models"
+        )
+    if task.settings.max_length > shape.max_position_embeddings:
+        raise UserError(
+            f"max_length: got {task.settings.max_length}; the model {config.model} takes up to "
+            f"{shape.max_position_embeddings}"
+        )
+    kind = load_kind(task.kind)
+    train_split = read_split(task, "train", files["train"])
+    task = with_labels(task, train_split)
+    splits = {"train": _limited(train_split, config)}
+    splits |= {name: read_split(task, name, files[name]) for name in files if name != "train"}
+    features = {
+        name: [kind.encode(example, task, tokenizer) for example in split.examples]
+        for name, split in splits.items()
+    }
+    for name, split in splits.items():
+        say(_describe(task, name, split, features[name]))
+    return Prepared(task, kind, tokenizer, splits, features)
+
+
+def train(config: Options, prepared: Prepared, log: RunLog) -> Trained:
+    """Train, score dev after every epoch, predict the splits with the selected weights.
+
+    Raises:
+        UserError: the loss is not finite, or the weights do not fit.
+    """
+    task, settings = prepared.task, prepared.task.settings
+    device = prepare_device(config.precision, threads=config.threads)
+    model, notes = _build(config, prepared)
+    model.to(device.name)
+    optimizer = build_optimizer(model, learning_rate=settings.learning_rate)
+    sequences = [s for one in prepared.features["train"] for s in one.sequences]
+    per_epoch = batches.steps_per_epoch(len(sequences), settings)
+    total = per_epoch * settings.epochs
+    warmup = int(total * settings.warmup_rate)
+    source = batches.training_batches(
+        sequences,
+        settings,
+        pad_id=prepared.tokenizer.pad_id,
+        seed=config.seed,
+        device=device.name,
+    )
+    epochs: list[dict[str, Any]] = []
+    best: tuple[float, dict[str, Any]] | None = None
+    train_seconds = 0.0
+    with Progress(f"{task.name} seed {config.seed}", total, "steps") as bar:
+        for epoch in range(settings.epochs):
+            clock, losses = time.perf_counter(), []
+            try:
+                for step in train_steps(
+                    model,
+                    optimizer,
+                    source,
+                    start=epoch * per_epoch,
+                    stop=(epoch + 1) * per_epoch,
+                    total=total,
+                    learning_rate=lambda step: (
+                        settings.learning_rate * warmup_linear(step, total=total, warmup=warmup)
+                    ),
+                    device=device,
+                    seed=config.seed,
+                ):
+                    losses.append(step.loss)
+                    log.write(**dataclasses.asdict(step))
+                    bar.advance(1, loss=f"{step.loss:.3f}")
+            except FloatingPointError as error:
+                raise UserError(
+                    f"seed {config.seed}: {error}; try a lower --learning-rate or --precision fp32"
+                ) from None
+            seconds = time.perf_counter() - clock
+            train_seconds += seconds
+            record: dict[str, Any] = {"epoch": epoch + 1, "loss": sum(losses) / len(losses)}
+            if "dev" in prepared.splits and prepared.splits["dev"].labelled:
+                record["dev"] = _scores(prepared, "dev", _predict(prepared, model, device, "dev"))
+            log.write(**record, train_seconds=round(seconds, 2))
+            epochs.append(record)
+            main = record.get("dev", {}).get(task.metrics[0], 0.0)
+            if config.select == "best" and (best is None or main > best[0]):
+                best = (main, {"epoch": epoch + 1, "weights": copy.deepcopy(model.state_dict())})
+    selected = settings.epochs
+    if best is not None:
+        selected = best[1]["epoch"]
+        model.load_state_dict(best[1]["weights"])
+    names = [name for name in prepared.splits if name != "train"]
+    predictions = {name: _predict(prepared, model, device, name) for name in names}
+    return Trained(model, notes, device, epochs, selected, predictions, train_seconds)
+
+
+def record(config: Options, prepared: Prepared, trained: Trained) -> dict[str, Any]:
+    """Return the contents of metrics.json."""
+    task = prepared.task
+    return {
+        "task": task.name,
+        "kind": task.kind,
+        "metric": task.metrics[0],
+        "published": task.published,
+        "labels": list(task.labels),
+        "model": {
+            "name": config.name,
+            "path": str(config.model),
+            "init": config.init,
+            "parameters": sum(p.numel() for p in trained.model.parameters()),
+            **trained.notes,
+        },
+        "seed": config.seed,
+        "settings": {
+            **{k: v for k, v in dataclasses.asdict(task.settings).items() if k != "source"},
+            "dropout": config.dropout,
+            "select": config.select,
+            "limit_train": config.limit_train,
+        },
+        "splits": {name: _split_record(prepared, trained, name) for name in prepared.splits},
+        "epochs": trained.epochs,
+        "selected_epoch": trained.selected,
+        "seconds": {"train": round(trained.train_seconds, 2)},
+        "environment": {
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "device": trained.device.name,
+            "precision": trained.device.precision,
+            "threads": torch.get_num_threads(),
+        },
+    }
+
+
+def prediction_lines(split: Split, predictions: Sequence[Prediction]) -> str:
+    """Return the lines of a predictions file."""
+    return "".join(
+        json.dumps(
+            {"id": one.id, "label": example.label, "predicted": one.label, "scores": one.scores},
+            ensure_ascii=False,
+        )
+        + "\n"
+        for example, one in zip(split.examples, predictions, strict=True)
+    )
+
+
+def save(folder: Path, prepared: Prepared, trained: Trained) -> None:
+    """Write the fine-tuned model as a folder that transformers opens."""
+    task = prepared.task
+    checkpoint.save_model(
+        folder,
+        trained.model,
+        tokenizer=prepared.tokenizer,
+        extra={"task": task.name, "kind": task.kind, "max_length": task.settings.max_length},
+        id2label={str(i): label for i, label in enumerate(task.labels)},
+        label2id={label: i for i, label in enumerate(task.labels)},
+    )
+
+
+def _build(config: Options, prepared: Prepared) -> tuple[nn.Module, dict[str, Any]]:
+    if config.init == "random":
+        shape = checkpoint.with_dropout(
+            read_config(config.model / checkpoint.CONFIG), config.dropout
+        )
+        encoder = checkpoint.random_encoder(shape, seed=_torch_seed(config.seed, "encoder"))
+        weights = {}
+    else:
+        encoder = checkpoint.load_encoder(config.model, dropout=config.dropout)
+        weights = checkpoint.read_weights(config.model)
+    return prepared.kind.build(
+        encoder, prepared.task, weights=weights, seed=_torch_seed(config.seed, "head")
+    )
+
+
+def _torch_seed(seed: int, purpose: str) -> int:
+    return int(generator(seed, purpose).integers(2**62))
+
+
+def _limited(split: Split, config: Options) -> Split:
+    if config.limit_train is None or config.limit_train >= len(split.examples):
+        return split
+    order = generator(config.seed, "limit").permutation(len(split.examples))
+    kept = sorted(order[: config.limit_train].tolist())
+    return dataclasses.replace(split, examples=tuple(split.examples[i] for i in kept))
+
+
+def _predict(prepared: Prepared, model: Any, device: Device, split: str) -> list[Prediction]:
+    features = prepared.features[split]
+    arrays = batches.predict(
+        model,
+        features,
+        max_length=prepared.task.settings.max_length,
+        pad_id=prepared.tokenizer.pad_id,
+        device=device.name,
+        autocast=device.autocast,
+    )
+    return prepared.kind.decode(features, arrays, prepared.task)
+
+
+def _scores(prepared: Prepared, split: str, predictions: Sequence[Prediction]) -> dict[str, float]:
+    task = prepared.task
+    expected = [str(example.label) for example in prepared.splits[split].examples]
+    predicted = [one.label for one in predictions]
+    return score(task.metrics, expected, predicted, labels=task.labels)
+
+
+def _split_record(prepared: Prepared, trained: Trained, name: str) -> dict[str, Any]:
+    split = prepared.splits[name]
+    facts: dict[str, Any] = {
+        "file": str(split.path),
+        "examples": len(split.examples),
+        "skipped": dict(split.skipped),
+        "truncated": sum(one.truncated for one in prepared.features[name]),
+    }
+    if name in trained.predictions and split.labelled:
+        facts["scores"] = _scores(prepared, name, trained.predictions[name])
+    return facts
+
+
+def _describe(task: Task, name: str, split: Split, features: Sequence[Features]) -> str:
+    left_out = ", ".join(f"{n} {reason}" for reason, n in split.skipped.items()) or "none"
+    cut = sum(one.truncated for one in features)
+    return (
+        f"{task.name} {name}: {len(split.examples):,} examples"
+        f"{'' if split.labelled else ' without labels'} (rows left out: {left_out}; "
+        f"{cut:,} cut at {task.settings.max_length} pieces)"
+    )

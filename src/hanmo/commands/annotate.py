@@ -1,0 +1,192 @@
+"""Find words, parts of speech, entities and relations in a corpus.
+
+In: a folder of kind "corpus", or files that are annotated already (CoNLL-U). Out: a folder of kind
+"sentences" with one Parquet part per input part. The parts are made by several processes; their
+bytes do not depend on the number, and an interrupted run goes on where it stopped.
+
+    hanmo annotate work/corpus/zhwiki --out work/sentences/zhwiki --annotator crf --workers 8
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from hanmo.annotate.sentence import Annotator, Sentence
+from hanmo.annotate.store import write_part
+from hanmo.core import registry
+from hanmo.core.artifact import building, read_manifest
+from hanmo.core.errors import UserError, nearest
+from hanmo.core.execute import run_tasks
+from hanmo.core.files import json_lines
+from hanmo.text.normalize import normalize
+from hanmo.text.sentences import split_sentences
+
+ANNOTATORS = "hanmo.annotate.annotators"
+PLUGIN = {"annotator": (ANNOTATORS, "Annotator")}
+BATCH = 256  # sentences that an annotator gets at a time
+
+Documents: TypeAlias = Iterable[tuple[str, list[str]]]  # id, sentences
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Settings of `hanmo annotate`.
+
+    Attributes:
+        corpus: Folders made by `hanmo prepare`; or files, for an annotator of annotated files.
+        out: Folder to make.
+        annotator: Name of an annotator, a dotted module, or a path to a .py file.
+        max_chars: Longest sentence in characters; a longer one is cut at a comma or blank.
+        workers: Processes.
+        overwrite: Replace a folder that was made with other settings.
+        options: Options of the annotator by name.
+    """
+
+    corpus: list[Path] = field(metadata={"positional": True})
+    out: Path
+    annotator: str = "crf"
+    max_chars: int = 500
+    workers: int = 1
+    overwrite: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def run(config: Config) -> dict[str, int | float]:
+    """Make the sentences folder.
+
+    Returns:
+        Counts: documents, sentences, words, characters, labels_LAYER for every layer, and
+        dropped_documents (without a sentence), dropped_characters (control characters and the
+        like).
+
+    Raises:
+        UserError: Bad settings or input, or not one sentence.
+    """
+    if config.max_chars < 1:
+        raise UserError(f"--max-chars: got {config.max_chars}, expected 1 or more")
+    annotator = make_annotator(config.annotator, config.options)
+    parts = _parts(config.corpus, reads_files=hasattr(annotator, "read_documents"))
+    inputs = {f"{number:06d} {path.name}": path for number, path in enumerate(config.corpus)}
+    for name, value in config.options.items():
+        if isinstance(value, Path) and value.exists():
+            inputs[f"option {name}"] = value
+    with building(
+        config.out, kind="sentences", config=config, inputs=inputs, overwrite=config.overwrite
+    ) as build:
+        if build.finished:
+            return build.counts
+        step = partial(_annotate_part, config, parts, build.dir)
+        total: Counter[str] = Counter()
+        state, workers = build.state_dir / "tasks", config.workers
+        title = f"annotate ({config.annotator})"
+        for counts in run_tasks(step, len(parts), workers=workers, state_dir=state, title=title):
+            total.update(counts)
+        if not total["sentences"]:
+            shutil.rmtree(build.dir)  # nothing to continue
+            raise UserError(f"{', '.join(map(str, config.corpus))}: not one sentence to annotate")
+        build.counts.update(total)
+        return build.counts
+
+
+def make_annotator(name: str, options: Mapping[str, Any]) -> Annotator:
+    """Load an annotator by name and build it with its options.
+
+    Raises:
+        UserError: No such annotator, or an option that it does not have.
+    """
+    made = registry.load(ANNOTATORS, name).Annotator
+    known = [option.name for option in fields(made)]
+    for option in options:
+        if option not in known:
+            raise UserError(f"annotator {name}: no option {option!r}{nearest(option, known)}")
+    annotator: Annotator = made(**options)
+    return annotator
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One file to work on: a part of a corpus folder, or a file that is annotated already."""
+
+    path: Path
+    is_corpus: bool
+
+
+def _parts(inputs: list[Path], *, reads_files: bool) -> list[_Part]:
+    parts: list[_Part] = []
+    for path in inputs:
+        if path.is_dir():
+            names = sorted(read_manifest(path, "corpus").files)
+            parts += [_Part(path / name, True) for name in names if name.startswith("part-")]
+        elif not path.is_file():
+            raise UserError(f"{path}: no such file or folder")
+        elif not reads_files:
+            raise UserError(
+                f"{path}: a file; expected a corpus folder; make one with: hanmo prepare {path} "
+                "(only annotators of annotated files, such as conllu, take files)"
+            )
+        else:
+            parts.append(_Part(path, False))
+    if not parts:
+        raise UserError("nothing to annotate: no corpus folder or file was given")
+    return parts
+
+
+def _annotate_part(config: Config, parts: list[_Part], folder: Path, number: int) -> dict[str, int]:
+    """Annotate one part and write it; returns its counts."""
+    part, counts = parts[number], Counter[str]()
+    # Made here, not once for all parts: an annotator need not pickle.
+    annotator = make_annotator(config.annotator, config.options)
+    if part.is_corpus:
+        documents = _split_documents(part.path, config.max_chars, counts)
+    else:
+        read: Callable[[Path], Documents] = getattr(annotator, "read_documents")  # noqa: B009
+        documents = read(part.path)
+    rows = _annotated(annotator, documents, str(part.path), counts)
+    write_part(folder / f"part-{number:05d}.parquet", rows)
+    return dict(counts)
+
+
+def _split_documents(path: Path, max_chars: int, counts: Counter[str]) -> Documents:
+    """Yield the documents of a corpus part with their sentences."""
+    for _, record in json_lines(path):
+        text = normalize(record["text"]).text
+        counts["dropped_characters"] += len(record["text"]) - len(text)
+        spans = split_sentences(text, max_chars=max_chars)
+        yield record["id"], [text[start:end] for start, end in spans]
+
+
+def _annotated(
+    annotator: Annotator, documents: Documents, source: str, counts: Counter[str]
+) -> Iterator[tuple[str, Sentence]]:
+    """Yield document ids and annotated sentences, checked and counted."""
+    texts = _texts(documents, counts)
+    while batch := list(islice(texts, BATCH)):
+        sentences = annotator.annotate([text for _, text in batch])
+        if len(sentences) != len(batch):
+            raise UserError(
+                f"{source}: the annotator returned {len(sentences)} sentences for {len(batch)}"
+            )
+        for (document, _), sentence in zip(batch, sentences, strict=True):
+            sentence.validate(f"{source}: document {document!r}")
+            _count(sentence, counts)
+            yield document, sentence
+
+
+def _texts(documents: Documents, counts: Counter[str]) -> Iterator[tuple[str, str]]:
+    for document, texts in documents:
+        counts["documents" if texts else "dropped_documents"] += 1
+        for text in texts:
+            yield document, text
+
+
+def _count(sentence: Sentence, counts: Counter[str]) -> None:
+    counts["sentences"] += 1
+    counts["words"] += len(sentence.words)
+    counts["characters"] += len(sentence.text)
+    for layer, labels in sentence.layers.items():
+        counts[f"labels_{layer}"] += len(labels) - labels.count(None)

@@ -1,0 +1,202 @@
+"""Fine-tune a model on one task with one seed, and score it.
+
+In: a model folder (hanmo's, or any BERT from elsewhere) and a task. Out: a folder of kind "run":
+
+    metrics.json             scores of the splits, epochs, settings, seconds, rows left out
+    predictions-dev.jsonl    one line an example: id (its line in the file), label, answer, scores
+    log.jsonl                one line a step, and one an epoch
+    config.toml              the resolved settings; `hanmo finetune --config` repeats the run
+    model/                   with --save-model: a folder that transformers opens
+
+A run is the unit: an interrupted one starts again. The recipe is BERT's: AdamW, linear warm-up and
+decay, the last epoch's weights.
+
+    hanmo finetune work/lert --task chnsenticorp --data data --seed 1 --out work/runs/seed-1
+"""
+
+import dataclasses
+import shlex
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from hanmo.commands import _finetuning
+from hanmo.core import config as configuration
+from hanmo.core.artifact import MANIFEST, STATE, building, plain
+from hanmo.core.errors import UserError
+from hanmo.core.files import write_atomic, write_json
+from hanmo.core.log import run_log
+from hanmo.tasks.splits import locate
+from hanmo.tasks.suite import find_task
+from hanmo.tasks.task import Task, with_settings
+
+_SETTINGS = ("max_length", "batch_size", "learning_rate", "epochs", "warmup_rate")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Settings of `hanmo finetune`.
+
+    Attributes:
+        model: Folder with config.json, weights and vocab.txt.
+        task: Name of a task, or path of a task.toml.
+        out: Folder to make.
+        data: Folder that holds the task's files, itself or in a folder named after the task.
+        seed: Of the batches' order, dropout and new weights.
+        init: "pretrained", or "random" for new weights in the same shape, as a baseline.
+        max_length: Pieces of a sequence; default: the task's.
+        batch_size: Sequences a step; default: the task's.
+        learning_rate: Peak learning rate; default: the task's.
+        epochs: Passes over the training split; default: the task's.
+        warmup_rate: Share of the steps in which the rate rises; default: the task's.
+        dropout: Replaces the dropout of the model's config.json.
+        select: Weights that are scored: of the "last" epoch, or of the "best" on dev.
+        splits: Splits to score; default: dev and test, where they are there.
+        limit_train: Use so many training examples, drawn by the seed.
+        precision: "auto", "fp32" or "bf16".
+        threads: CPU threads; default: all cores.
+        save_model: Keep the fine-tuned model.
+        name: Name of the model in tables; default: its folder's name.
+        overwrite: Replace a run that was made with other settings.
+    """
+
+    model: Path = field(metadata={"positional": True})
+    task: str
+    out: Path
+    data: Path | None = None
+    seed: int = 1
+    init: Literal["pretrained", "random"] = "pretrained"
+    max_length: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    epochs: int | None = None
+    warmup_rate: float | None = None
+    dropout: float | None = None
+    select: Literal["last", "best"] = "last"
+    splits: list[str] | None = None
+    limit_train: int | None = None
+    precision: str = "auto"
+    threads: int | None = None
+    save_model: bool = False
+    name: str | None = None
+    overwrite: bool = False
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Fine-tune and score; a finished run with the same settings is left as it is.
+
+    Returns:
+        The run's folder, and the scores as "SPLIT METRIC" in [0, 1].
+
+    Raises:
+        UserError: bad settings, data or model, or a loss that is not finite.
+    """
+    task = with_settings(find_task(config.task), **{k: getattr(config, k) for k in _SETTINGS})
+    config = _resolved(config, task)
+    _check(config)
+    files = _wanted(task, locate(task, config.data), config.splits)
+    content = {k: v for k, v in plain(config).items() if k not in {"model", "data", "threads"}}
+    inputs = {
+        **{f"model/{path.name}": path for path in _finetuning.model_files(config.model)},
+        **{f"{split}": path for split, path in files.items()},
+    }
+    started = time.perf_counter()
+    prepared = None
+    if config.overwrite or not (config.out / MANIFEST).is_file():
+        # Before the folder is begun, so that a mistake in the data leaves nothing behind.
+        prepared = _finetuning.prepare(config, task, files)
+        _drop_interrupted(config.out)
+    with building(
+        config.out, kind="run", config=content, inputs=inputs, overwrite=config.overwrite
+    ) as build:
+        if prepared is not None:
+            with run_log(build.dir / "log.jsonl") as log:
+                trained = _finetuning.train(config, prepared, log)
+            metrics = _finetuning.record(config, prepared, trained)
+            metrics["command"] = command_line(config)
+            metrics["seconds"]["total"] = round(time.perf_counter() - started, 2)
+            _write(build.dir, config, prepared, trained, metrics)
+            build.counts.update(_counts(metrics))
+        return {"run": str(config.out), **build.counts}
+
+
+def command_line(config: Config) -> str:
+    """Return the command that repeats a run; settings at their default are left out."""
+    words = ["hanmo", "finetune", str(config.model)]
+    for one in dataclasses.fields(Config):
+        value = getattr(config, one.name)
+        if one.name == "model" or value is None or value == one.default:
+            continue
+        words.append("--" + one.name.replace("_", "-"))
+        if isinstance(value, list):
+            words += [str(item) for item in value]
+        elif value is not True:
+            words.append(str(value))
+    return shlex.join(words)
+
+
+def _resolved(config: Config, task: Task) -> Config:
+    name = config.name or config.model.resolve().name + (
+        "-random" if config.init == "random" else ""
+    )
+    settings = {key: getattr(task.settings, key) for key in _SETTINGS}
+    return dataclasses.replace(config, name=name, **settings)
+
+
+def _check(config: Config) -> None:
+    if not 0 <= config.seed < 2**31:
+        raise UserError(f"--seed: got {config.seed}; expected 0 to {2**31 - 1}")
+    if config.limit_train is not None and config.limit_train < 1:
+        raise UserError(f"--limit-train: got {config.limit_train}; expected 1 or more")
+    if config.dropout is not None and not 0 <= config.dropout < 1:
+        raise UserError(f"--dropout: got {config.dropout}; expected 0 or more and below 1")
+    for option, allowed in (("init", ("pretrained", "random")), ("select", ("last", "best"))):
+        if getattr(config, option) not in allowed:
+            raise UserError(
+                f"--{option}: got {getattr(config, option)!r}; expected {' or '.join(allowed)}"
+            )
+
+
+def _wanted(task: Task, files: dict[str, Path], asked: list[str] | None) -> dict[str, Path]:
+    """Return the training file and those of the splits to score."""
+    for split in asked or []:
+        if split not in files:
+            raise UserError(
+                f"--splits: task {task.name} has no file for {split!r}; there: {', '.join(files)}"
+            )
+    scored = [split for split in files if split != "train"] if asked is None else asked
+    return {split: files[split] for split in dict.fromkeys(["train", *scored])}
+
+
+def _drop_interrupted(out: Path) -> None:
+    """Remove what an interrupted run left: there is nothing in it to continue."""
+    partial = out.with_name(out.name + ".partial")
+    if (partial / STATE).is_dir():
+        shutil.rmtree(partial)
+
+
+def _write(
+    folder: Path,
+    config: Config,
+    prepared: _finetuning.Prepared,
+    trained: _finetuning.Trained,
+    metrics: dict[str, Any],
+) -> None:
+    for split, predictions in trained.predictions.items():
+        lines = _finetuning.prediction_lines(prepared.splits[split], predictions)
+        write_atomic(folder / f"predictions-{split}.jsonl", lines)
+    if config.save_model:
+        _finetuning.save(folder / "model", prepared, trained)
+    configuration.write(folder / configuration.CONFIG_FILE, plain(config))
+    write_json(folder / "metrics.json", metrics)
+
+
+def _counts(metrics: dict[str, Any]) -> dict[str, int | float]:
+    counts: dict[str, int | float] = {
+        f"{split} {metric}": value
+        for split, facts in metrics["splits"].items()
+        for metric, value in facts.get("scores", {}).items()
+    }
+    return counts | {"seconds": metrics["seconds"]["total"]}

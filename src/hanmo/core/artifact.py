@@ -1,0 +1,263 @@
+"""A stage's folder: built under a temporary name, finished when `manifest.json` exists.
+
+    with building(out, kind="corpus", config=config, inputs={"corpus": path}) as build:
+        if build.finished:
+            return build.counts
+        ...write files into build.dir, count in build.counts...
+
+The folder is `OUT.partial` until everything is written; then the manifest (kind, version,
+resolved configuration, digests of inputs and files, counts) is written last and the folder is
+renamed. A killed stage leaves `OUT.partial`, which the same command continues. Docs:
+docs/formats.md.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hanmo.core.errors import UserError
+from hanmo.core.files import sha256, sync_folder, write_atomic, write_json
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+STATE = ".state"
+_STARTED = "building.json"
+# Settings that change how a stage runs but not what it makes.
+_NOT_CONTENT = frozenset({"out", "workers", "overwrite", "resume", "config"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a finished folder says of itself."""
+
+    kind: str
+    version: int
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    counts: Mapping[str, int | float]
+    files: Mapping[str, Mapping[str, Any]]
+
+
+@dataclasses.dataclass(slots=True)
+class Build:
+    """A folder in the making: write into `dir`, keep resumable state in `state_dir`."""
+
+    dir: Path
+    counts: dict[str, int | float]
+    finished: bool = False
+
+    @property
+    def state_dir(self) -> Path:
+        """Scratch folder that survives a kill and is removed when the stage is finished."""
+        folder = self.dir / STATE
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def plain(value: Any) -> Any:
+    """Turn dataclasses, paths and tuples into what JSON and TOML can hold; `None` stays."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+@contextlib.contextmanager
+def building(
+    out: Path,
+    *,
+    kind: str,
+    config: Any,
+    inputs: Mapping[str, Path] | None = None,
+    overwrite: bool = False,
+) -> Iterator[Build]:
+    """Build the folder `out`; yields a `Build` whose `finished` says there is nothing to do.
+
+    Args:
+        out: the folder to make; its parents are made too.
+        kind: what the folder holds, checked by its readers.
+        config: dataclass or mapping; compared on continuing, stored in the manifest.
+        inputs: name → file or finished folder whose digest is stored.
+        overwrite: replace a finished or half-built folder made with other settings.
+
+    Raises:
+        UserError: `out` exists and was made with other settings, is another kind of folder, or
+            holds somebody else's files.
+    """
+    identity = {
+        "kind": kind,
+        "version": FORMAT_VERSION,
+        "config": plain(config),
+        "inputs": {name: digest(path) for name, path in sorted((inputs or {}).items())},
+    }
+    if _already_there(out, identity, overwrite):
+        yield Build(out, dict(read_manifest(out, kind).counts), finished=True)
+        return
+    partial = out.with_name(out.name + ".partial")
+    _start(partial, identity, overwrite)
+    build = Build(partial, {})
+    yield build
+    _finish(build, identity, out)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, of a finished folder's manifest, or of a plain folder's contents."""
+    if path.is_file():
+        return sha256(path)
+    if (path / MANIFEST).is_file():
+        return sha256(path / MANIFEST)
+    if not path.is_dir():
+        raise UserError(f"{path}: no such file or folder")
+    import hashlib
+
+    total = hashlib.sha256()
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            total.update(f"{file.relative_to(path)} {sha256(file)}\n".encode())
+    return total.hexdigest()
+
+
+def read_manifest(folder: Path, kind: str | tuple[str, ...] | None = None) -> Manifest:
+    """Read a finished folder's manifest.
+
+    Raises:
+        UserError: no such folder, not finished, damaged, of a newer format or of another kind.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise UserError(_why_unfinished(folder))
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        manifest = Manifest(**{f.name: raw[f.name] for f in dataclasses.fields(Manifest)})
+    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: damaged manifest ({error}); make the folder again") from None
+    if manifest.version > FORMAT_VERSION:
+        raise UserError(
+            f"{path}: format version {manifest.version}; this hanmo reads up to {FORMAT_VERSION}; "
+            "upgrade hanmo"
+        )
+    kinds = (kind,) if isinstance(kind, str) else kind
+    if kinds and manifest.kind not in kinds:
+        expected = " or ".join(map(repr, kinds))
+        raise UserError(f"{folder}: a folder of kind {manifest.kind!r}; expected {expected}")
+    return manifest
+
+
+def verify(folder: Path) -> None:
+    """Check size and SHA-256 of every file that the manifest names.
+
+    Raises:
+        UserError: a file is missing, cut short or changed; names the file.
+    """
+    for name, facts in read_manifest(folder).files.items():
+        path = folder / name
+        if not path.is_file():
+            raise UserError(f"{path}: missing, though {folder / MANIFEST} lists it")
+        size = path.stat().st_size
+        if size != facts["bytes"]:
+            raise UserError(
+                f"{path}: {size:,} bytes; expected {facts['bytes']:,}: cut short or overwritten; "
+                "make the folder again"
+            )
+        if sha256(path) != facts["sha256"]:
+            raise UserError(f"{path}: SHA-256 differs from the manifest; make the folder again")
+
+
+def _already_there(out: Path, identity: dict[str, Any], overwrite: bool) -> bool:
+    if not out.exists() or overwrite:
+        return False
+    if not out.is_dir():
+        raise UserError(f"{out}: is a file; expected a folder to make; choose another --out")
+    if not (out / MANIFEST).is_file():
+        if any(out.iterdir()):
+            raise UserError(
+                f"{out}: exists and is not a folder made by hanmo; choose another --out, "
+                "or pass --overwrite to replace it"
+            )
+        return False
+    manifest = read_manifest(out)
+    made = {"kind": manifest.kind, "config": manifest.config, "inputs": manifest.inputs}
+    changed = _differences(made, identity)
+    if changed:
+        raise UserError(
+            f"{out}: already finished with other settings ({'; '.join(changed)}); "
+            "choose another --out, or pass --overwrite to replace it"
+        )
+    return True
+
+
+def _start(partial: Path, identity: dict[str, Any], overwrite: bool) -> None:
+    started = partial / STATE / _STARTED
+    if started.is_file() and not overwrite:
+        changed = _differences(json.loads(started.read_text(encoding="utf-8")), identity)
+        if changed:
+            raise UserError(
+                f"{partial}: left by an interrupted run with other settings "
+                f"({'; '.join(changed)}); repeat those settings to continue it, "
+                "or pass --overwrite to start again"
+            )
+        return
+    if partial.exists():
+        shutil.rmtree(partial)
+    started.parent.mkdir(parents=True)
+    write_json(started, identity)
+
+
+def _finish(build: Build, identity: dict[str, Any], out: Path) -> None:
+    partial = build.dir
+    shutil.rmtree(partial / STATE)
+    files = {}
+    for path in sorted(partial.rglob("*")):
+        if path.is_file() and path.name != MANIFEST:
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+            name = path.relative_to(partial).as_posix()
+            files[name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    manifest = {**identity, "counts": build.counts, "files": files}
+    text = json.dumps(manifest, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+    write_atomic(partial / MANIFEST, text)
+    if out.exists():
+        old = out.with_name(out.name + ".old")
+        shutil.rmtree(old, ignore_errors=True)
+        out.rename(old)
+        partial.rename(out)
+        shutil.rmtree(old)
+    else:
+        partial.rename(out)
+    sync_folder(out.parent)
+
+
+def _differences(made: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    changed = []
+    if made["kind"] != wanted["kind"]:
+        changed.append(f"kind {made['kind']!r}, not {wanted['kind']!r}")
+    for part in ("config", "inputs"):
+        old, new = made[part], wanted[part]
+        for key in sorted(old.keys() | new.keys()):
+            # A key from a newer or older hanmo counts only where both know it.
+            if key in _NOT_CONTENT or old.get(key) == new.get(key):
+                continue
+            word = "input " if part == "inputs" else ""
+            changed.append(f"{word}{key} was {old.get(key)!r}, now {new.get(key)!r}")
+    return changed
+
+
+def _why_unfinished(folder: Path) -> str:
+    partial = folder.with_name(folder.name + ".partial")
+    if partial.is_dir():
+        return (
+            f"{folder}: not finished ({partial.name} is there): run its command again to continue"
+        )
+    if not folder.exists():
+        return f"{folder}: no such folder"
+    if folder.is_file():
+        return f"{folder}: is a file; expected a folder with {MANIFEST}"
+    return f"{folder}: no {MANIFEST}: not a finished folder made by hanmo"

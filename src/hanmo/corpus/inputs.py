@@ -1,0 +1,117 @@
+"""From the paths of the command line to the list of files to read, each with a name of its own.
+
+A folder stands for the files below it, in the order of their names; those that start with "."
+are passed over. The name begins the ids of the file's documents: `wiki.txt.xz` gives `wiki-0`,
+`wiki-1`, …; files of one stem in several folders are told apart by their folders (`AA-wiki`).
+
+    find_inputs([Path("raw")])    # [InputFile(path=raw/wiki.txt.xz, name="wiki")]
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hanmo.core.errors import UserError
+from hanmo.core.files import COMPRESSIONS, format_suffix, stem
+
+FORMATS = {
+    ".txt": "text",
+    ".text": "text",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".parquet": "parquet",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One file to read.
+
+    Attributes:
+        path: Where it is.
+        name: Start of its documents' ids, unique among the inputs.
+        source: What its documents give as their source: the path below the folder asked for.
+        format: "text", "json" (JSON lines) or "parquet".
+    """
+
+    path: Path
+    name: str
+    source: str
+    format: str
+
+
+def find_inputs(paths: Sequence[Path]) -> list[InputFile]:
+    """List the files of some files and folders, in the order given; a folder's are sorted.
+
+    Raises:
+        UserError: Nothing given, a path does not exist, a folder holds no file, a file's suffix
+            is unknown, its name is not UTF-8, or one file is named twice.
+    """
+    if not paths:
+        raise UserError("no input: give at least one file or folder of text")
+    found = [(file, relative) for path in paths for file, relative in _expand(path)]
+    _refuse_repeats([file for file, _ in found])
+    _refuse_names([file for file, _ in found])
+    stems = Counter(stem(file) for file, _ in found)
+    inputs = [
+        InputFile(
+            path=file,
+            name=stem(file) if stems[stem(file)] == 1 else _long_name(file, relative),
+            source=relative.as_posix(),
+            format=_format(file),
+        )
+        for file, relative in found
+    ]
+    names = Counter(item.name for item in inputs)
+    return [
+        item if names[item.name] == 1 else replace(item, name=f"{number}-{item.name}")
+        for number, item in enumerate(inputs)
+    ]
+
+
+def _expand(path: Path) -> list[tuple[Path, Path]]:
+    """Return (file, its path below the folder asked for)."""
+    if path.is_file():
+        return [(path, Path(path.name))]
+    if not path.is_dir():
+        raise UserError(f"{path}: no such file or folder")
+    below = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
+    shown = [file for file in below if not any(part.startswith(".") for part in file.parts)]
+    if not shown:
+        raise UserError(f"{path}: the folder holds no file; expected text to read")
+    return [(path / file, file) for file in shown]
+
+
+def _long_name(file: Path, relative: Path) -> str:
+    folders = relative.parts[:-1] or file.parts[-2:-1]
+    return "-".join([*folders, stem(file)])
+
+
+def _format(file: Path) -> str:
+    suffix = format_suffix(file).lower()
+    if suffix not in FORMATS or (suffix == ".parquet" and file.suffix in COMPRESSIONS):
+        raise UserError(
+            f"{file}: unknown suffix; expected {' '.join(FORMATS)}, all but .parquet also with "
+            f"{' '.join(COMPRESSIONS)} behind it; rename the file or leave it out"
+        )
+    return FORMATS[suffix]
+
+
+def _refuse_repeats(files: Sequence[Path]) -> None:
+    counts = Counter(file.resolve() for file in files)
+    for file in files:
+        if counts[file.resolve()] > 1:
+            raise UserError(f"{file}: named more than once among the inputs; name it once")
+
+
+def _refuse_names(files: Sequence[Path]) -> None:
+    for file in files:
+        try:
+            str(file).encode()
+        except UnicodeEncodeError:
+            raise UserError(
+                f"{str(file).encode(errors='replace').decode()}: the file's name is not UTF-8, "
+                "but documents carry it as their source; rename the file"
+            ) from None

@@ -1,0 +1,215 @@
+"""Batches as a pure function of the step: order, corruption and rows follow from the seed.
+
+In: a `SequencePlan` and an objective's `corrupt`. Out: for each step the arrays of `batches.py`.
+Sample k of the endless stream is sequence `order[k % n]` of epoch `k // n`; the order of an epoch
+and the corruption of a sequence have generators of their own, so that a batch depends neither on
+the number of workers nor on what was asked for before, and the state to resume from is the step.
+
+    loader = Loader(plan, objective, batch_size=64, max_length=512, seed=1, workers=2)
+    for arrays in loader.batches(start=step): ...
+"""
+
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing.connection import wait
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanmo.core.errors import UserError
+from hanmo.core.seeds import generator
+from hanmo.data.batches import Array, Corrupted, EncodedSequence, collate
+from hanmo.data.sequences import SequencePlan, build_sequence
+from hanmo.data.shards import ShardSet
+
+
+class Corruptor(Protocol):
+    """The half of an objective that the loader needs: numpy in, numpy out, no state."""
+
+    def corrupt(self, sequence: EncodedSequence, rng: np.random.Generator) -> Corrupted:
+        """Corrupt one sequence; `rng` is the only source of chance."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The samples of one batch.
+
+    Attributes:
+        epochs: int64 [B].
+        indices: int64 [B], sequence numbers in the plan.
+        ranges: int64 [B, K, 3], where their pieces are.
+    """
+
+    epochs: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    ranges: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Assembler:
+    """Make a batch of a selection; this is what a worker process holds."""
+
+    shards: ShardSet
+    objective: Corruptor
+    max_length: int
+    seed: int
+    pack: bool
+
+    def assemble(self, selection: Selection) -> dict[str, Array]:
+        """Read, corrupt and collate."""
+        samples = [
+            self._sample(*place)
+            for place in zip(
+                selection.epochs.tolist(),
+                selection.indices.tolist(),
+                selection.ranges.tolist(),
+                strict=True,
+            )
+        ]
+        pad_id = self.shards.legend.special_ids["pad"]
+        return collate(samples, max_length=self.max_length, pad_id=pad_id, pack=self.pack)
+
+    def _sample(self, epoch: int, index: int, segments: list[list[int]]) -> Corrupted:
+        sequence = build_sequence(self.shards, segments)
+        rng = generator(self.seed, "corrupt", epoch, index)
+        corrupted = self.objective.corrupt(sequence, rng)
+        if "token_type_ids" in corrupted.inputs:
+            return corrupted
+        inputs = {**corrupted.inputs, "token_type_ids": sequence.token_type_ids}
+        return Corrupted(inputs, corrupted.positions, corrupted.targets)
+
+
+class Loader:
+    """Batches of a plan for an objective.
+
+    Args:
+        plan: the sequences.
+        objective: anything with `corrupt`; must pickle when there are workers.
+        batch_size: sequences a batch.
+        max_length: pieces a packed row; at least the plan's.
+        seed: decides order and corruption.
+        pack: several sequences a row (see `batches.collate`).
+        workers: processes that make batches ahead; 0 makes them here.
+        prefetch: batches in the making; by default two for each worker.
+    """
+
+    def __init__(
+        self,
+        plan: SequencePlan,
+        objective: Corruptor,
+        *,
+        batch_size: int,
+        max_length: int,
+        seed: int,
+        pack: bool = True,
+        workers: int = 0,
+        prefetch: int | None = None,
+    ) -> None:
+        _check("batch_size", batch_size, 1)
+        _check("workers", workers, 0)
+        if len(plan) == 0:
+            raise UserError(f"{plan.shards.folder}: no sequences to train on: the shards are empty")
+        if max_length < plan.max_length:
+            raise UserError(
+                f"max_length: got {max_length}; expected at least the plan's {plan.max_length}"
+            )
+        self.plan = plan
+        self.batch_size = batch_size
+        self.seed = seed
+        self.workers = workers
+        self.prefetch = 2 * workers if prefetch is None else prefetch
+        self._assembler = Assembler(plan.shards, objective, max_length, seed, pack)
+        # A batch may straddle two epochs, so two orders are kept.
+        self._order = lru_cache(maxsize=2)(self._make_order)
+
+    def select(self, step: int) -> Selection:
+        """Which samples batch `step` is made of; O(1) in `step`."""
+        numbers = np.arange(step * self.batch_size, (step + 1) * self.batch_size, dtype=np.int64)
+        epochs, places = np.divmod(numbers, len(self.plan))
+        indices = np.empty(self.batch_size, dtype=np.int64)
+        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
+            here = epochs == epoch
+            indices[here] = self._order(epoch)[places[here]]
+        return Selection(epochs, indices, self.plan.ranges(indices))
+
+    def batch(self, step: int) -> dict[str, Array]:
+        """The arrays of batch `step`, made in this process."""
+        return self._assembler.assemble(self.select(step))
+
+    def batches(self, start: int = 0, stop: int | None = None) -> Iterator[dict[str, Array]]:
+        """Yield the batches of steps `start` to `stop` (for ever if None), made ahead.
+
+        Close the iterator (or let it go) to end its workers.
+
+        Raises:
+            UserError: a worker was killed.
+        """
+        steps = itertools.count(start) if stop is None else iter(range(start, stop))
+        if self.workers == 0:
+            return (self.batch(step) for step in steps)
+        return self._from_workers(steps)
+
+    def _from_workers(self, steps: Iterator[int]) -> Iterator[dict[str, Array]]:
+        # forkserver: a fork of a process that has threads (torch, a progress bar) may hang.
+        context = multiprocessing.get_context("forkserver")
+        pool = ProcessPoolExecutor(
+            self.workers, context, initializer=_start_worker, initargs=(self._assembler,)
+        )
+        waiting: deque[Future[dict[str, Array]]] = deque()
+        try:
+            for step in itertools.islice(steps, max(self.prefetch, 1)):
+                waiting.append(pool.submit(_assemble, self.select(step)))
+            while waiting:
+                arrays = waiting.popleft().result()
+                for step in itertools.islice(steps, 1):
+                    waiting.append(pool.submit(_assemble, self.select(step)))
+                yield arrays
+        except BrokenProcessPool:
+            raise UserError(
+                "a loader worker was killed, most often because memory ran out; run again with "
+                f"fewer workers (now {self.workers}) to continue from the last checkpoint"
+            ) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _make_order(self, epoch: int) -> NDArray[np.int64]:
+        return generator(self.seed, "order", epoch).permutation(len(self.plan))
+
+
+_assembler: Assembler | None = None  # of a worker process; never set in the parent
+
+
+def _start_worker(assembler: Assembler) -> None:
+    global _assembler  # noqa: PLW0603 - the pool's initializer has no other place to put it
+    _assembler = assembler
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the parent decides
+    threading.Thread(target=_end_with_parent, name="parent watch", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent is gone, also after `kill -9`."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _assemble(selection: Selection) -> dict[str, Array]:
+    assert _assembler is not None
+    return _assembler.assemble(selection)
+
+
+def _check(name: str, value: Any, least: int) -> None:
+    if value < least:
+        raise UserError(f"{name}: got {value}; expected {least} or more")

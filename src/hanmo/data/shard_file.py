@@ -1,0 +1,158 @@
+"""One shard on disk: memory-mapped columns in a `.bin`, what they mean in an `.idx`.
+
+00000.bin   little-endian columns one after another, each aligned to 64 bytes:
+            ids               uint16 (uint32 if the vocabulary has 65,536 entries or more)
+            word_starts       uint8, 1 at the first piece of a word
+            sentence_starts   int64 piece offsets, and the number of pieces at the end
+            document_starts   int64 sentence indices, and the number of sentences at the end
+            layer.NAME        int8 a piece, the label id of its word, -1 = missing
+00000.idx   JSON: version, bytes and sha256 of the .bin, dtype/offset/count of each column,
+            the label list of each layer (so that ids keep their meaning), special ids,
+            sha256 of the vocabulary
+
+documents, legend = read_shard(Path("work/shards/zhwiki/00000.bin"))
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanmo.core.errors import UserError
+from hanmo.core.files import write_atomic
+from hanmo.data.documents import Documents
+
+FORMAT_VERSION = 1
+_ALIGNMENT = 64
+_LAYER = "layer."
+_AGAIN = "make the shards again with `hanmo encode`"
+
+
+@dataclass(frozen=True, slots=True)
+class Legend:
+    """What the numbers of a shard mean; the same for every shard of a folder.
+
+    Attributes:
+        layers: layer → its labels, in the order of their ids.
+        special_ids: "pad", "unk", "cls", "sep", "mask" → piece id.
+        vocabulary_size: entries of the vocabulary.
+        vocab_sha256: digest of `vocab.txt`.
+    """
+
+    layers: Mapping[str, tuple[str, ...]]
+    special_ids: Mapping[str, int]
+    vocabulary_size: int
+    vocab_sha256: str
+
+    @property
+    def id_dtype(self) -> str:
+        """Two bytes a piece id while they suffice."""
+        return "<u2" if self.vocabulary_size < 1 << 16 else "<u4"
+
+
+def write_shard(path: Path, documents: Documents, legend: Legend) -> None:
+    """Write `path` (a .bin) and then the .idx beside it, both atomically."""
+    columns: dict[str, NDArray[Any]] = {
+        "ids": documents.ids.astype(legend.id_dtype),
+        "word_starts": documents.word_starts.astype("|u1"),
+        "sentence_starts": documents.sentence_starts.astype("<i8"),
+        "document_starts": documents.document_starts.astype("<i8"),
+        **{f"{_LAYER}{name}": documents.layers[name].astype("|i1") for name in legend.layers},
+    }
+    blocks: list[bytes] = []
+    table: dict[str, dict[str, Any]] = {}
+    offset = 0
+    for name, column in columns.items():
+        table[name] = {"dtype": column.dtype.str, "offset": offset, "count": len(column)}
+        block = column.tobytes()
+        block += bytes(-len(block) % _ALIGNMENT)
+        blocks.append(block)
+        offset += len(block)
+    data = b"".join(blocks)
+    index = {
+        "version": FORMAT_VERSION,
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "columns": table,
+        "layers": {name: list(labels) for name, labels in legend.layers.items()},
+        "special_ids": dict(legend.special_ids),
+        "vocabulary_size": legend.vocabulary_size,
+        "vocab_sha256": legend.vocab_sha256,
+    }
+    write_atomic(path, data)
+    write_atomic(path.with_suffix(".idx"), json.dumps(index, ensure_ascii=False, indent=1) + "\n")
+
+
+def read_shard(path: Path) -> tuple[Documents, Legend]:
+    """Map a shard into memory; sizes are checked, the digest is not (see `ShardSet.open`).
+
+    Raises:
+        UserError: a file is missing, damaged, of a newer format, or not of its size.
+    """
+    index = _read_index(path.with_suffix(".idx"))
+    if not path.is_file():
+        raise UserError(f"{path}: missing, though {path.stem}.idx is there; {_AGAIN}")
+    size, expected = path.stat().st_size, index["bytes"]
+    if size != expected:
+        raise UserError(
+            f"{path}: {size:,} bytes; expected {expected:,}: cut short or overwritten; copy it "
+            f"again, or {_AGAIN}"
+        )
+    # A plain view of the map: slicing an np.memmap costs ten times as much.
+    raw = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
+    try:
+        return _documents(raw, index), _legend(index)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path.with_suffix('.idx')}: damaged index ({error}); {_AGAIN}") from None
+
+
+def stored_digest(path: Path) -> str:
+    """SHA-256 that the index of a shard states."""
+    digest: str = _read_index(path.with_suffix(".idx"))["sha256"]
+    return digest
+
+
+def _documents(raw: NDArray[np.uint8], index: Mapping[str, Any]) -> Documents:
+    def column(name: str) -> NDArray[Any]:
+        facts = index["columns"][name]
+        return np.frombuffer(raw, facts["dtype"], facts["count"], facts["offset"])
+
+    return Documents(
+        column("ids"),
+        column("word_starts"),
+        column("sentence_starts"),
+        column("document_starts"),
+        {name: column(_LAYER + name) for name in index["layers"]},
+    )
+
+
+def _legend(index: Mapping[str, Any]) -> Legend:
+    return Legend(
+        {name: tuple(labels) for name, labels in index["layers"].items()},
+        index["special_ids"],
+        index["vocabulary_size"],
+        index["vocab_sha256"],
+    )
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    try:
+        index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version, missing = index["version"], {"bytes", "sha256"} - index.keys()
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing; {_AGAIN}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: damaged index ({error}); {_AGAIN}") from None
+    if missing:
+        raise UserError(f"{path}: damaged index (no {', '.join(sorted(missing))}); {_AGAIN}")
+    if version > FORMAT_VERSION:
+        raise UserError(
+            f"{path}: shard format {version}; this hanmo reads up to {FORMAT_VERSION}; "
+            "upgrade hanmo"
+        )
+    return index

@@ -1,0 +1,200 @@
+"""Model folders: what hanmo writes is at the same time what transformers opens.
+
+    config.json          Hugging Face's, plus a key "hanmo" (label layers, where it came from)
+    model.safetensors    weights under Hugging Face's names, tied ones once
+    heads.safetensors    heads that transformers does not know (LERT's label heads), if any
+    vocab.txt, tokenizer.json, tokenizer_config.json, special_tokens_map.json
+
+Reading takes any BERT folder: safetensors, or `pytorch_model.bin` through the weights-only
+unpickler (facts/09: no pickle from outside).
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from hanmo.core.errors import UserError
+from hanmo.core.files import write_atomic, write_json
+from hanmo.model.config import EncoderConfig, hugging_face_config, read_config
+from hanmo.model.encoder import Encoder, initialise
+from hanmo.model.masked_lm import MaskedLm
+
+WEIGHTS, HEADS, CONFIG = "model.safetensors", "heads.safetensors", "config.json"
+_HEADS_PREFIX = "tags."
+_MLM_PREFIX = "cls.predictions."
+# Old names of layer normalisation, as in the first PyTorch conversions of TF checkpoints.
+_OLD_NAMES = ((".gamma", ".weight"), (".beta", ".bias"))
+
+
+def save_model(
+    folder: Path,
+    model: nn.Module,
+    *,
+    tokenizer: Any,
+    extra: Mapping[str, Any] | None = None,
+    **config: Any,
+) -> None:
+    """Write a model folder (see the module's docstring).
+
+    Args:
+        folder: made if absent.
+        model: has `encoder` and `architecture`; its state dict uses Hugging Face's names.
+        tokenizer: a `hanmo.text.tokenizer.Tokenizer`; writes its own files.
+        extra: stored in `config.json` under "hanmo".
+        config: further keys of `config.json`, such as `id2label`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
+    heads = {name: tensor for name, tensor in state.items() if name.startswith(_HEADS_PREFIX)}
+    weights = {name: tensor for name, tensor in state.items() if name not in heads}
+    write_atomic(folder / WEIGHTS, save(weights, metadata={"format": "pt"}))
+    if heads:
+        write_atomic(folder / HEADS, save(heads, metadata={"format": "pt"}))
+    layers = {name: list(tags) for name, tags in getattr(model, "layers", {}).items()}
+    encoder: Any = model.encoder
+    architecture: Any = model.architecture
+    own = {**({"layers": layers} if layers else {}), **(extra or {})}
+    write_json(
+        folder / CONFIG, hugging_face_config(encoder.config, architecture, hanmo=own, **config)
+    )
+    tokenizer.save(folder)
+
+
+def read_extra(folder: Path) -> dict[str, Any]:
+    """Return what hanmo wrote of its own into `config.json`; empty for others' models."""
+    read_config(folder / CONFIG)
+    raw = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    return dict(raw.get("hanmo", {}))
+
+
+def random_encoder(config: EncoderConfig, *, seed: int) -> Encoder:
+    """Return an encoder with BERT's random initialisation."""
+    encoder = Encoder(config)
+    initialise(encoder, config.initializer_range, torch.Generator().manual_seed(seed))
+    return encoder
+
+
+def load_encoder(folder: Path, *, dropout: float | None = None) -> Encoder:
+    """Load the encoder of any BERT folder.
+
+    Args:
+        folder: hanmo's or Hugging Face's.
+        dropout: overrides both dropouts of the configuration.
+
+    Raises:
+        UserError: not a model folder, or weights that are missing or of another shape.
+    """
+    encoder = Encoder(with_dropout(read_config(folder / CONFIG), dropout))
+    state = read_weights(folder)
+    _load(encoder, without_prefix(state, "bert."), folder)
+    return encoder
+
+
+def load_masked_lm(folder: Path, *, dropout: float | None = None) -> MaskedLm:
+    """Load encoder, MLM head and, when the folder has them, label heads.
+
+    Raises:
+        UserError: as `load_encoder`, or a folder without an MLM head.
+    """
+    layers = {name: tuple(tags) for name, tags in read_extra(folder).get("layers", {}).items()}
+    state = read_weights(folder)
+    if not any(name.startswith(_MLM_PREFIX) for name in state):
+        raise UserError(
+            f"{folder}: has no masked-LM head (no weights named {_MLM_PREFIX}…); expected a "
+            "pre-trained model that kept its head, such as one made by hanmo pretrain"
+        )
+    model = MaskedLm(with_dropout(read_config(folder / CONFIG), dropout), layers=layers)
+    if layers:
+        state |= _read_file(folder / HEADS)
+    _load(model, {n: t for n, t in state.items() if not n.startswith("bert.pooler.")}, folder)
+    return model
+
+
+def load_into(model: nn.Module, folder: Path) -> list[str]:
+    """Start a model from a checkpoint's weights; returns the parameters it does not have.
+
+    Weights of the folder that the model lacks (a pooler, a classifier) are left out.
+
+    Raises:
+        UserError: not a model folder, no encoder weights, or another shape.
+    """
+    state = read_weights(folder)
+    if (folder / HEADS).is_file():
+        state |= _read_file(folder / HEADS)
+    if not any(name.startswith("bert.") for name in state):
+        state = {f"bert.{name}": tensor for name, tensor in state.items()}
+    wanted = model.state_dict()
+    fresh = sorted(wanted.keys() - state.keys())
+    _load(model, {**{name: wanted[name] for name in fresh}, **state}, folder)
+    return fresh
+
+
+def with_dropout(config: EncoderConfig, dropout: float | None) -> EncoderConfig:
+    """Return the configuration with both dropouts replaced, unless `dropout` is None."""
+    import dataclasses
+
+    if dropout is None:
+        return config
+    return dataclasses.replace(
+        config, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout
+    )
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Read a model folder's weights under today's names.
+
+    Raises:
+        UserError: no weights file, or a damaged one.
+    """
+    for name in (WEIGHTS, "pytorch_model.bin"):
+        if (folder / name).is_file():
+            return {_today(key): value for key, value in _read_file(folder / name).items()}
+    raise UserError(
+        f"{folder}: neither {WEIGHTS} nor pytorch_model.bin there; expected a model folder"
+    )
+
+
+def without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the encoder's weights: those under `prefix`, or all when nothing has it."""
+    if not any(name.startswith(prefix) for name in state):
+        return dict(state)
+    return {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+
+
+def _today(name: str) -> str:
+    for old, new in _OLD_NAMES:
+        if name.endswith(old):
+            return name.removesuffix(old) + new
+    return name
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing, though config.json speaks of its heads") from None
+    except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
+        raise UserError(f"{path}: damaged weights ({error}); fetch or make it again") from None
+
+
+def _load(model: nn.Module, state: Mapping[str, Tensor], folder: Path) -> None:
+    wanted = model.state_dict()
+    missing = sorted(wanted.keys() - state.keys())
+    shapes = [
+        f"{name} {tuple(state[name].shape)}, expected {tuple(wanted[name].shape)}"
+        for name in sorted(wanted.keys() & state.keys())
+        if state[name].shape != wanted[name].shape
+    ]
+    if missing or shapes:
+        problems = [f"missing {', '.join(missing)}"] if missing else []
+        problems += [f"wrong shape: {'; '.join(shapes)}"] if shapes else []
+        raise UserError(f"{folder}: weights do not fit config.json: {'; '.join(problems)}")
+    model.load_state_dict({name: state[name] for name in wanted})

@@ -1,0 +1,91 @@
+"""The contract between a training loop and whatever is trained.
+
+Everything trainable (an objective's module, a fine-tuning head, later distillation) maps a `Batch`
+to `Outputs` and those to named `Losses`; so there is one training loop.
+
+Shapes: R rows, L length, H hidden, M positions the loss looks at, S sequences.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Batch:
+    """Packed rows of sequences, and what is asked at some of their positions.
+
+    Attributes:
+        input_ids: [R, L] piece ids, padded.
+        token_type_ids: [R, L] segments.
+        position_ids: [R, L] position within the sequence, starting at 0 for each.
+        sequence_ids: [R, L] 0 for padding, k for the k-th sequence of the row; pieces attend only
+            within their sequence.
+        positions: [M] flat indices r * L + c: where the loss looks (masked pieces, [CLS] …).
+        targets: name → [M] expected ids or values; -1 is "missing", left out of that loss.
+    """
+
+    input_ids: Tensor
+    token_type_ids: Tensor
+    position_ids: Tensor
+    sequence_ids: Tensor
+    positions: Tensor
+    targets: Mapping[str, Tensor]
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any], device: str | torch.device = "cpu") -> "Batch":
+        """Make a batch of a loader's numpy arrays; keys that are no field above are targets."""
+        tensors = {
+            key: torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)
+            for key, array in arrays.items()
+        }
+        own = {f.name for f in dataclasses.fields(cls)} - {"targets"}
+        targets = {key: value for key, value in tensors.items() if key not in own}
+        return cls(**{key: tensors[key] for key in own}, targets=targets)
+
+    @property
+    def n_pieces(self) -> int:
+        """Number of real (non-padding) pieces."""
+        return int((self.sequence_ids > 0).sum())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a forward pass gives: hidden states everywhere, logits at the asked positions.
+
+    Attributes:
+        hidden: [R, L, H] last hidden states.
+        at_positions: [M, H] what the heads read.
+        logits: name → [M, classes]; may leave out an expensive head that only its loss needs.
+    """
+
+    hidden: Tensor
+    at_positions: Tensor
+    logits: Mapping[str, Tensor]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Losses:
+    """A scalar to descend, its named parts for the log (detached), and their weights if any."""
+
+    total: Tensor
+    parts: Mapping[str, Tensor]
+    weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+class Trainable(Protocol):
+    """A torch module with these three members."""
+
+    encoder: nn.Module
+
+    def outputs(self, batch: Batch) -> Outputs:
+        """Run the model forward."""
+        ...
+
+    def losses(self, outputs: Outputs, batch: Batch, *, progress: float) -> Losses:
+        """Score outputs; `progress` is the share of training done, in [0, 1]."""
+        ...

@@ -1,0 +1,92 @@
+"""The contract of a pre-training objective.
+
+An objective file exposes one frozen dataclass `Objective`; its fields are its options (flags
+`--NAME.field`, table `[NAME]` of a recipe). It has a pure half in numpy that runs in loader
+workers, and builds the torch module that is trained:
+
+    layers                                  label layers it needs in the shards
+    corrupt(sequence, rng, vocabulary)      what the model sees, where and what it must predict
+    build(config, layers)                   a Trainable
+
+This file holds the Protocol and what binds `corrupt` to a vocabulary for the loader.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanmo.core import registry
+from hanmo.data.batches import Corrupted, EncodedSequence
+
+if TYPE_CHECKING:
+    from hanmo.model.config import EncoderConfig
+    from hanmo.model.trainable import Trainable
+
+PACKAGE = "hanmo.objectives"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What corruption needs to know of a vocabulary.
+
+    Attributes:
+        size: number of pieces.
+        mask_id: id of [MASK].
+        random_ids: int [n], pieces that may stand in at random: no special, no [unusedN].
+    """
+
+    size: int
+    mask_id: int
+    random_ids: NDArray[Any]
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> "Vocabulary":
+        """Take it from a `hanmo.text.tokenizer.Tokenizer`."""
+        return cls(tokenizer.size, tokenizer.mask_id, tokenizer.random_ids)
+
+
+class Objective(Protocol):
+    """See the module's docstring."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the label layers that the shards must hold."""
+        ...
+
+    def corrupt(
+        self, sequence: EncodedSequence, rng: np.random.Generator, vocabulary: Vocabulary
+    ) -> Corrupted:
+        """Corrupt one sequence; the same generator state gives the same result."""
+        ...
+
+    def build(self, config: "EncoderConfig", layers: Mapping[str, tuple[str, ...]]) -> "Trainable":
+        """Build the module that is trained; `layers` are the label names of the needed layers."""
+        ...
+
+
+def make_objective(name: str, options: Mapping[str, Any]) -> Objective:
+    """Load an objective by name (or dotted module, or path) and give it its options."""
+    made: Objective = registry.load(PACKAGE, name).Objective(**options)
+    return made
+
+
+class Corruptor:
+    """An objective bound to a vocabulary: what the loader calls, in its workers too.
+
+    It pickles as its name and options, so that an objective from outside the package reaches the
+    workers as well.
+    """
+
+    def __init__(self, name: str, options: Mapping[str, Any], vocabulary: Vocabulary) -> None:
+        self._arguments = (name, dict(options), vocabulary)
+        self._objective = make_objective(name, options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Corruptor, self._arguments
+
+    def corrupt(self, sequence: EncodedSequence, rng: np.random.Generator) -> Corrupted:
+        """Corrupt one sequence."""
+        return self._objective.corrupt(sequence, rng, self._arguments[2])

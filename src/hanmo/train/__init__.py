@@ -1,0 +1,1 @@
+"""Level 4: one training loop, its optimisers, its device, and exact resume (torch)."""

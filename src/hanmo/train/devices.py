@@ -1,0 +1,83 @@
+"""Where and in which precision a model runs.
+
+    device = prepare("auto")
+    with device.autocast(): loss = model(batch)
+
+bf16 is chosen where the processor multiplies it natively (AMX, AVX512-BF16, CUDA from Ampere on);
+weights stay fp32, products run in bf16.
+"""
+
+import contextlib
+import ctypes
+import dataclasses
+import sys
+from contextlib import AbstractContextManager
+
+import torch
+
+from hanmo.core.errors import UserError, nearest
+
+PRECISIONS = ("auto", "fp32", "bf16")
+# mallopt(3) parameters: keep freed blocks instead of giving them back to the system. A training
+# step allocates the same large blocks again and again; page faults cost 20–30 % (facts/15).
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Device:
+    """A torch device name ("cpu", "cuda") and a precision ("fp32", "bf16")."""
+
+    name: str
+    precision: str
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context in which forward passes run."""
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.name, torch.bfloat16)
+
+
+def prepare(
+    precision: str = "auto", *, threads: int | None = None, name: str | None = None
+) -> Device:
+    """Choose the device, set the number of threads, tune the allocator.
+
+    Args:
+        precision: "auto", "fp32" or "bf16".
+        threads: CPU threads of one matrix product; default: all cores.
+        name: "cpu" or "cuda"; default: CUDA when there is one.
+
+    Raises:
+        UserError: unknown precision, or CUDA asked for where there is none.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"precision: no {precision!r}{nearest(precision, PRECISIONS)}")
+    chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    if chosen == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: 'cuda' asked for, but torch sees no GPU; leave --device out")
+    if threads:
+        torch.set_num_threads(threads)
+    if chosen == "cpu":
+        keep_freed_memory()
+    if precision == "auto":
+        precision = "bf16" if _multiplies_bf16(chosen) else "fp32"
+    return Device(chosen, precision)
+
+
+def _multiplies_bf16(name: str) -> bool:
+    if name == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc's allocator to reuse freed blocks; returns whether it could be told."""
+    if sys.platform != "linux":
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except AttributeError:  # a C library without mallopt, such as musl
+        return False
+    settings = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 1 << 28}
+    return all(mallopt(key, value) == 1 for key, value in settings.items())

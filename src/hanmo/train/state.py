@@ -1,0 +1,141 @@
+"""Checkpoints of a running training: atomic on disk, exact on resume.
+
+    OUT/step-000001000/   a model folder (see model/checkpoint.py) and
+        optimizer.safetensors   moments, `<parameter>/<slot>`
+        training.json           step, and sums of the log interval in progress
+        manifest.json           written last: SHA-256 of every file
+
+What a run needs to go on exactly is the step, the weights and the moments: batches, masks and
+dropout are pure functions of (seed, step). A folder without a valid manifest does not count.
+"""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import nn
+
+from hanmo.core import artifact
+from hanmo.core.errors import UserError
+from hanmo.core.files import write_atomic, write_json
+from hanmo.core.log import say
+from hanmo.model import checkpoint
+from hanmo.train.optim import moments, restore_moments
+
+KIND = "checkpoint"
+_MOMENTS, _TRAINING = "optimizer.safetensors", "training.json"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TrainingState:
+    """Where a run is: finished steps, and what its log has summed since its last line."""
+
+    step: int
+    pending: Mapping[str, float]
+
+
+def step_folder(out: Path, step: int) -> Path:
+    """Return the folder of the checkpoint after `step` steps."""
+    return out / f"step-{step:09d}"
+
+
+def save_state(
+    out: Path,
+    state: TrainingState,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    tokenizer: Any,
+    config: Mapping[str, Any],
+    extra: Mapping[str, Any],
+) -> Path:
+    """Write a checkpoint and return its folder; a kill at any moment leaves the older ones whole.
+
+    Args:
+        out: the run's folder.
+        state: step and pending log sums.
+        model: a Trainable.
+        optimizer: over its parameters.
+        tokenizer: writes its files into the folder.
+        config: resolved configuration, for the manifest.
+        extra: goes to config.json's "hanmo".
+    """
+    folder = step_folder(out, state.step)
+    with artifact.building(folder, kind=KIND, config=config, overwrite=True) as build:
+        checkpoint.save_model(build.dir, model, tokenizer=tokenizer, extra=extra)
+        slots = {name: t.contiguous().cpu() for name, t in moments(model, optimizer).items()}
+        write_atomic(build.dir / _MOMENTS, save(slots))
+        write_json(build.dir / _TRAINING, dataclasses.asdict(state))
+        build.counts["step"] = state.step
+    return folder
+
+
+def latest(out: Path) -> Path | None:
+    """Return the newest checkpoint whose every file has its recorded digest, or None.
+
+    Damaged ones are named on stderr and passed over.
+    """
+    for folder in sorted(out.glob("step-*[0-9]"), reverse=True):
+        try:
+            artifact.read_manifest(folder, KIND)
+            artifact.verify(folder)
+        except UserError as error:
+            say(f"resume: passing over a damaged checkpoint: {error}")
+            continue
+        return folder
+    return None
+
+
+def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
+    """Put a checkpoint's weights and moments back, bit for bit; returns where the run is."""
+    weights = load_file(folder / checkpoint.WEIGHTS)
+    if (folder / checkpoint.HEADS).is_file():
+        weights |= load_file(folder / checkpoint.HEADS)
+    model.load_state_dict(weights)
+    restore_moments(model, optimizer, load_file(folder / _MOMENTS))
+    return TrainingState(**json.loads((folder / _TRAINING).read_text(encoding="utf-8")))
+
+
+def prune(out: Path, keep: int) -> None:
+    """Remove all but the newest `keep` checkpoints, and what killed saves left."""
+    for folder in sorted(out.glob("step-*[0-9]"))[:-keep]:
+        shutil.rmtree(folder)
+    for folder in (*out.glob("step-*.partial"), *out.glob("step-*.old")):
+        shutil.rmtree(folder)
+
+
+def publish(
+    out: Path, folder: Path, *, config: Mapping[str, Any], counts: Mapping[str, Any]
+) -> None:
+    """Make the run's folder itself the finished model: its last checkpoint's files, manifest last.
+
+    Files are hard links where the file system has them, so nothing is stored twice.
+    """
+    files = {}
+    manifest = artifact.read_manifest(folder, KIND)
+    for name, facts in manifest.files.items():
+        if name in (_MOMENTS, _TRAINING):
+            continue
+        target = out / name
+        target.unlink(missing_ok=True)
+        try:
+            target.hardlink_to(folder / name)
+        except OSError:
+            shutil.copyfile(folder / name, target)
+        files[name] = dict(facts)
+    write_json(
+        out / artifact.MANIFEST,
+        {
+            "kind": KIND,
+            "version": artifact.FORMAT_VERSION,
+            "config": artifact.plain(config),
+            "inputs": {},
+            "counts": dict(counts),
+            "files": files,
+        },
+    )

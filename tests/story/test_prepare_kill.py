@@ -1,0 +1,99 @@
+"""A prepare run killed with -9, at any stage and more than once, ends in the same bytes."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hanmo.core.artifact import read_manifest, verify
+
+PROGRAM = """
+import os, signal, sys
+from pathlib import Path
+from hanmo.commands.prepare import Config, run
+from hanmo.core.log import Progress
+from hanmo.corpus import spool
+
+source, out, workers, moment, n = sys.argv[1:]
+calls = 0
+
+def killed_at_call(function):
+    def call(*arguments, **options):
+        global calls
+        calls += 1
+        if calls == int(n):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+    return call
+
+if moment == "write":  # in the middle of a task, before a file is there
+    spool.write_atomic = killed_at_call(spool.write_atomic)
+if moment == "advance":  # while the workers are at their tasks
+    Progress.advance = killed_at_call(Progress.advance)
+spool.GROUP_BYTES = 1  # a task a file
+run(Config([Path(source)], Path(out), workers=int(workers), part_chars=20_000))
+"""
+# workers: (what the parent was at, the call at which it was killed) for each broken run
+KILLS = {
+    1: [("write", 4), ("write", 9), ("write", 8), ("write", 7)],
+    2: [("advance", 3), ("advance", 5), ("advance", 12), ("advance", 6)],
+}
+N_FILES, N_DOCUMENTS = 8, 400
+
+
+def write_inputs(folder: Path) -> None:
+    """Write files of random text; every fourth document repeats one of the file before."""
+    folder.mkdir()
+    rng = np.random.default_rng(3)
+    characters = np.array([chr(code) for code in range(0x4E00, 0x4E00 + 3000)] + ["，"] * 300)
+    before = ["无。" * 20]
+    for number in range(N_FILES):
+        texts = [
+            before[i % len(before)]
+            if i % 4 == 3
+            else "".join(rng.choice(characters, size=int(rng.integers(10, 300)))) + "。"
+            for i in range(N_DOCUMENTS)
+        ]
+        lines = (json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts)
+        (folder / f"file{number}.jsonl").write_text("".join(lines), encoding="utf-8")
+        before = texts
+
+
+def prepare(source: Path, out: Path, workers: int, moment: str = "never", n: int = 0) -> int:
+    program = [sys.executable, "-c", PROGRAM, source, out, str(workers), moment, str(n)]
+    return subprocess.run(program, check=False, timeout=120).returncode
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("workers", KILLS)
+def test_killed_and_continued_is_the_same_as_unbroken(tmp_path: Path, workers: int) -> None:
+    raw, whole, broken = (tmp_path / name for name in ("raw", "whole", "broken"))
+    write_inputs(raw)
+    assert prepare(raw, whole, 3 - workers) == 0
+    finished = []
+    for moment, n in KILLS[workers]:
+        assert prepare(raw, broken, workers, moment, n) == -signal.SIGKILL
+        assert not broken.exists()
+        state = tmp_path / "broken.partial" / ".state"
+        finished.append(len(list(state.glob("*/completions/*"))))
+    assert prepare(raw, broken, workers) == 0
+    assert finished == sorted(set(finished)), "each run went on from the one before"
+    assert finished[-1] > N_FILES + 1, "the last run was killed while it wrote parts"
+    verify(broken)
+    expected, got = files(whole), files(broken)
+    manifests = [json.loads(found.pop("manifest.json")) for found in (expected, got)]
+    assert got == expected
+    for manifest in manifests:
+        del manifest["config"]["out"], manifest["config"]["workers"]
+    assert manifests[0] == manifests[1]
+    counts = read_manifest(whole, "corpus").counts
+    assert counts["documents_in"] == N_FILES * N_DOCUMENTS
+    assert counts["dropped_duplicate"] > N_DOCUMENTS
+    assert len(got) == counts["parts"] > 9

@@ -1,0 +1,43 @@
+"""Cleaning: markup goes when asked, paragraphs stay, and cleaning twice changes nothing."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hanmo.corpus.cleaning import clean
+
+
+@settings(deadline=None)  # the first call compiles the patterns
+@given(st.text(), st.booleans())
+def test_paragraphs_are_plain(text: str, strip_html: bool) -> None:
+    cleaned = clean(text, strip_html=strip_html)
+    assert "\ufeff" not in cleaned
+    assert all(p and p == p.strip() for p in cleaned.split("\n")) or cleaned == ""
+    assert clean(cleaned) == cleaned
+
+
+def test_chinese_text_stays_as_it_is() -> None:
+    text = "“你好，”他说——ＡＢＣ１２３、㎏……《詩經》：關關雎鳩。\n第二段。"
+    assert clean(text) == text
+
+
+def test_white_space_and_invisible_characters() -> None:
+    assert clean("\u3000\u3000中\u200b文\t \tword\r\n\r\n\u00a0\n二\ufeff ") == "中文 word\n二"
+
+
+@pytest.mark.parametrize(
+    ("markup", "expected"),
+    [
+        ("<p>中&nbsp;文</p>", "中 文"),
+        ("<P class='a'>一<br/>二</P><div>三</div>四", "一\n二\n三\n四"),
+        ("<b>粗</b>体<a href='x'>链</a>", "粗体链"),
+        ("前<!-- 注\n释 <p> -->后", "前后"),
+        ("前<script>if (a < b) {}</script><style>p {}</style >后", "前后"),
+        ("a &lt; b &amp; c", "a < b & c"),
+        ("若 a < b，则 c > d，3<5>2", "若 a < b，则 c > d，3<5>2"),
+        ("<!DOCTYPE html>正文", "正文"),
+    ],
+)
+def test_html(markup: str, expected: str) -> None:
+    assert clean(markup, strip_html=True) == expected
+    assert clean("<p>") == "<p>"

@@ -1,0 +1,165 @@
+"""`hanmo encode`: the same bytes for any number of workers and after a kill; helpful errors."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hanmo.annotate.sentence import Sentence
+from hanmo.annotate.store import read_part, write_part
+from hanmo.annotate.tagsets import TAGSETS
+from hanmo.commands import encode
+from hanmo.commands.encode import Config, run
+from hanmo.core.artifact import building, read_manifest, verify
+from hanmo.core.errors import UserError
+from hanmo.data.documents import join
+from hanmo.data.encode import encode_documents
+from hanmo.data.shards import ShardSet
+from hanmo.text.tokenizer import Tokenizer
+
+CHARACTERS = "天地玄黄宇宙洪荒日月盈昃辰宿列张"
+VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *CHARACTERS]
+N_PARTS = 4
+
+
+def random_rows(seed: int) -> list[tuple[str, Sentence]]:
+    """Five documents; those of odd parts have no entities."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for document in range(5):
+        for _ in range(rng.integers(1, 6)):
+            lengths = rng.integers(1, 4, rng.integers(1, 9))
+            text = "".join(rng.choice(list(CHARACTERS), lengths.sum()))
+            ends = np.cumsum(lengths).tolist()
+            layers = {"pos": tuple(rng.choice(TAGSETS["pos"], len(ends)).tolist())}
+            if seed % 2 == 0:
+                layers["ner"] = tuple(rng.choice(TAGSETS["ner"], len(ends)).tolist())
+            words = tuple(zip([0, *ends], ends, strict=False))
+            rows.append((f"{seed}-{document}", Sentence(text, words, layers)))
+    return rows
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    with building(tmp_path / "sentences", kind="sentences", config={}) as build:
+        for number in range(N_PARTS):
+            write_part(build.dir / f"part-{number:05d}.parquet", random_rows(number))
+    vocab = tmp_path / "vocab.txt"
+    vocab.write_text("\n".join(VOCAB) + "\n", encoding="utf-8")
+    return Config(tmp_path / "sentences", vocab, tmp_path / "shards", shard_pieces=70)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    names = sorted(path.name for path in folder.iterdir() if path.name != "manifest.json")
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def test_shards_hold_the_encoded_parts(config: Config) -> None:
+    counts = run(config)
+    verify(config.out)
+    shards = ShardSet.open(config.out)
+    tokenizer = Tokenizer(VOCAB)
+    rows = [random_rows(number) for number in range(N_PARTS)]
+    parts = [encode_documents(one, tokenizer)[0] for one in rows]
+    expected, found = join(parts, ["pos", "ner"]), join(shards.shards, ["pos", "ner"])
+    np.testing.assert_array_equal(found.ids, expected.ids)
+    np.testing.assert_array_equal(found.word_starts, expected.word_starts)
+    np.testing.assert_array_equal(found.sentence_starts, expected.sentence_starts)
+    np.testing.assert_array_equal(found.document_starts, expected.document_starts)
+    for name in ("pos", "ner"):
+        np.testing.assert_array_equal(found.layers[name], expected.layers[name])
+    assert shards.layers == {name: TAGSETS[name] for name in ("pos", "ner")}
+    assert Tokenizer.load(shards.vocab_path).vocab == VOCAB
+    sentences = [one for part in rows for _, one in part]
+    assert counts == read_manifest(config.out, "shards").counts
+    assert counts == {
+        "documents": 5 * N_PARTS,
+        "sentences": len(sentences),
+        "empty_sentences": 0,
+        "words": sum(len(one.words) for one in sentences),
+        "unaligned_words": 0,
+        "pieces": sum(len(one.text) for one in sentences),
+        "unknown_pieces": 0,
+        "labels_pos": sum(len(one.words) for one in sentences),
+        "labels_ner": sum(len(one.words) for one in sentences if "ner" in one.layers),
+        "shards": len(shards.shards),
+    }
+    assert len(shards.shards) > 3
+
+
+def test_any_number_of_workers_gives_the_same_bytes(config: Config) -> None:
+    run(config)
+    other = replace(config, out=config.out.with_name("other"), workers=2)
+    run(other)
+    assert contents(other.out) == contents(config.out)
+
+
+@pytest.mark.parametrize("stop_at", ["part", "shard"])
+def test_an_interrupted_run_is_continued(
+    config: Config, monkeypatch: pytest.MonkeyPatch, stop_at: str
+) -> None:
+    whole = replace(config, out=config.out.with_name("whole"))
+    run(whole)
+    read: list[str] = []
+
+    def read_and_note(stop: str, path: Path) -> object:
+        read.append(path.name)
+        if path.name == stop:
+            raise KeyboardInterrupt
+        return read_part(path)
+
+    def stop_after_a_shard(self: object, documents: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if stop_at == "part":
+            patch.setattr(encode, "read_part", partial(read_and_note, "part-00002.parquet"))
+        else:
+            patch.setattr(encode.ShardWriter, "add", stop_after_a_shard)
+        with pytest.raises(KeyboardInterrupt):
+            run(config)
+    assert not config.out.exists()
+    read.clear()
+    monkeypatch.setattr(encode, "read_part", partial(read_and_note, "none"))
+    assert run(config) == run(whole)
+    done = {"part": 2, "shard": N_PARTS}[stop_at]
+    assert read == [f"part-{number:05d}.parquet" for number in range(done, N_PARTS)]
+    assert contents(config.out) == contents(whole.out)
+
+
+def test_a_finished_folder_is_left_alone(config: Config) -> None:
+    counts = run(config)
+    before = (config.out / "manifest.json").stat().st_mtime_ns
+    assert run(config) == counts
+    assert (config.out / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_entities_may_be_spread_over_pieces(config: Config) -> None:
+    run(config)
+    spread = replace(config, out=config.out.with_name("spread"), ner_level="char")
+    run(spread)
+    words, pieces = (ShardSet.open(one.out) for one in (config, spread))
+    ner = [join(one.shards, ["ner"]).layers["ner"] for one in (words, pieces)]
+    assert (ner[0] != ner[1]).any()
+    np.testing.assert_array_equal(ner[0] == -1, ner[1] == -1)
+    np.testing.assert_array_equal(ner[0] == 0, ner[1] == 0)
+
+
+def test_a_folder_with_a_vocabulary_will_do(config: Config) -> None:
+    counts = run(replace(config, vocab=config.vocab.parent))
+    assert counts["unknown_pieces"] == 0
+
+
+def test_user_errors(config: Config, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="shard_pieces: got 0; expected 1 or more"):
+        run(replace(config, shard_pieces=0))
+    with pytest.raises(UserError, match=r"no such vocabulary"):
+        run(replace(config, vocab=tmp_path / "absent.txt"))
+    with pytest.raises(UserError, match="no such folder"):
+        run(replace(config, sentences=tmp_path / "absent"))
+    with building(tmp_path / "empty", kind="sentences", config={}) as build:
+        write_part(build.dir / "part-00000.parquet", [("a", Sentence(" ", (), {}))])
+    with pytest.raises(UserError, match="no sentences with text in it"):
+        run(replace(config, sentences=tmp_path / "empty"))

@@ -1,0 +1,114 @@
+"""The command: a text gives a table, a file gives a line an answer, mistakes give one line."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hanmo.commands.predict import Config, run
+from hanmo.core.errors import UserError
+from hanmo.predict.fill_mask import Predict
+
+
+def config(model: Path, kind: str, text: str | None = None, **options: Any) -> Config:
+    return Config(model=model, kind=kind, text=text, **options)
+
+
+def test_a_text_gives_its_answer_and_a_table(mlm: Path) -> None:
+    result = run(config(mlm, "fill-mask", "去[MASK][MASK]。", top_k=3))
+    assert result is not None
+    [expected] = Predict().load(mlm, top_k=3)(["去[MASK][MASK]。"])
+    assert result["answer"]["filled"] == expected["filled"]
+    best = expected["words"][0]["fillings"]
+    assert len(best) == 3
+    for filling in best:
+        assert filling["text"] in result["text"]
+        assert f"{filling['probability']:.4f}" in result["text"]
+
+
+def test_a_file_gives_one_json_object_a_line(
+    mlm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [f"{'去' * (n % 5)}[MASK]我" for n in range(23)]
+    path = tmp_path / "texts.txt"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert run(config(mlm, "fill-mask", file=path, batch_size=2, top_k=2)) is None
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["text"] for answer in answers] == lines
+    expected = Predict().load(mlm, top_k=2)(lines)
+    for answer, other in zip(answers, expected, strict=True):
+        assert answer["filled"] == other["filled"]
+
+
+def test_a_bad_line_is_named_after_the_answers_before_it(
+    mlm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_text("我[MASK]\n他[MASK]\n好\n去[MASK]\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"texts\.txt:3: no \[MASK\]"):
+        run(config(mlm, "fill-mask", file=path, table=True))
+    # Each answer begins with the filled text.
+    heads = [line for line in capsys.readouterr().out.splitlines() if line[0] in "我他去"]
+    assert [line[0] for line in heads] == ["我", "他"]
+
+
+def test_a_pipe_can_be_read(mlm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import threading
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("我[MASK]\n",))
+    writer.start()
+    run(config(mlm, "fill-mask", file=pipe))
+    writer.join()
+    assert json.loads(capsys.readouterr().out)["text"] == "我[MASK]"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "fill-mask"}, "either a TEXT or --file"),
+        ({"kind": "fill-mask", "text": "[MASK]", "file": Path("x")}, "either a TEXT or --file"),
+        ({"kind": "fil-mask", "text": "[MASK]"}, "did you mean 'fill_mask'"),
+        ({"kind": "fill-mask", "text": "[MASK]", "top_k": 0}, "--top-k: got 0"),
+        ({"kind": "fill-mask", "text": "[MASK]", "mask_words": True}, "--mask-words: fill-mask"),
+        ({"kind": "tags", "text": "[MASK]", "mask_length": "2"}, "--mask-length: tags has no"),
+        ({"kind": "fill-mask", "file": Path("nowhere.txt")}, "nowhere.txt: no such file"),
+        ({"kind": "tags", "text": "[MASK]"}, "without label heads"),
+        ({"kind": "classify", "text": "好"}, "hanmo finetune"),
+    ],
+)
+def test_mistakes_are_explained(mlm: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        run(Config(model=mlm, **options))
+
+
+def test_a_model_without_mlm_head_is_refused(tmp_path: Path) -> None:
+    from predict_cases import VOCAB, make_model
+
+    from hanmo.model.checkpoint import save_model
+    from hanmo.tasks.kinds.classification import Classifier
+    from hanmo.text.tokenizer import Tokenizer
+
+    torch.manual_seed(0)
+    folder = tmp_path / "model"
+    save_model(folder, Classifier(make_model(layers=False).encoder, 2), tokenizer=Tokenizer(VOCAB))
+    with pytest.raises(UserError, match="has no masked-LM head"):
+        run(config(folder, "fill-mask", "[MASK]"))
+
+
+def test_the_command_line_takes_kind_and_text_without_flags(
+    lert: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hanmo.cli import main
+
+    assert main(["predict", str(lert), "tags", "去[mask][MASK]", "--top-k", "1", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [len(labels) for labels in result["answer"]["words"][0]["layers"].values()] == [1, 1]
+    assert main(["predict", str(lert), "fill-mask", "去[WORD]", "--mask-length", "2"]) == 0
+    assert "probability" in capsys.readouterr().out
+    assert main(["predict", str(lert), "fill-mask", "好"]) == 2
+    assert "hanmo: no [MASK]" in capsys.readouterr().err
