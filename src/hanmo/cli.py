@@ -5,8 +5,11 @@ stays under half a second and never imports torch. Exit codes: 0 done, 2 the use
 line on stderr), 1 anything else, 130 / 143 stopped by Ctrl-C / SIGTERM.
 """
 
+import contextlib
 import errno
+import io
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,7 +35,10 @@ _ROAD = (
     "report",
     "predict",
 )
-_MENDABLE = (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EISDIR, errno.ENOENT)
+_MENDABLE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,13 +48,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if name in ("-h", "--help", "help", "-V", "--version"):
             sys.stdout.write(f"hanmo {__version__}\n" if name in ("-V", "--version") else _help())
-            return 0
-        return _run(name, words[1:])
+            code = 0
+        else:
+            code = _run(name, words[1:])
+        sys.stdout.flush()
+        return code
     except UserError as error:
-        say(f"hanmo: {error}")
+        # Libraries' own words, which some messages quote, may have several lines.
+        say("hanmo: " + " ".join(line.strip() for line in str(error).splitlines()))
         return 2
     except OSError as error:
         if error.errno == errno.EPIPE:  # the reader of our output, such as head, has enough
+            _drop_output()
             return 0
         if error.errno not in _MENDABLE:
             raise
@@ -75,6 +86,12 @@ def _run(name: str, argv: Sequence[str]) -> int:
     return int(result.get("exit_code", 0)) if isinstance(result, Mapping) else 0
 
 
+def _drop_output() -> None:
+    """Let what is still buffered go nowhere, or Python complains of the pipe when it ends."""
+    with contextlib.suppress(io.UnsupportedOperation):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _show(result: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
@@ -96,7 +113,7 @@ def _readable(value: Any) -> str:
 
 
 def _advice(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "; free some space and run the same command again: it continues where it was"
     return ""
 

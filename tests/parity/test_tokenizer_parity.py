@@ -1,8 +1,8 @@
 """Our tokenizer against transformers: its Python BERT tokenizer, and AutoTokenizer on our files.
 
 The Python one (tokenization_bert_legacy) is Google's algorithm with this Python's Unicode tables;
-the crate's are older, so a text with a character that the two treat differently is set aside. The
-default run takes a sample of every file of real data, `-m slow` takes all of it.
+the crate's are older, so a text with a character that the two treat differently is set aside (the
+real data hold none). The default run takes a sample of every file, `-m slow` takes all of it.
 """
 
 import json

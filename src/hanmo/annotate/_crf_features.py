@@ -25,7 +25,10 @@ _HALF_WIDTH = str.maketrans({0xFF01 + i: 0x21 + i for i in range(94)})
 _NUMERALS = frozenset("〇○零一二三四五六七八九十百千万亿两")
 _CLAUSE_MARKS = frozenset("，。；：！？,;:!?")
 _COMMAS = frozenset("，；：,;:")
-_EDGE = "^"  # what stands before the first and after the last unit or word
+EDGE = "^"  # what stands before the first and after the last unit or word
+KINDS = "e0ampnc"  # types of units: edge, digits, letters, mixed, punctuation, numeral, other
+BEFORE = tuple(seen + near for seen in "01" for near in "-vpu")  # what `before_in_clause` gives
+AFTER = tuple(near + mark for near in "-vnu" for mark in ".,")  # what `after_in_clause` gives
 _CACHED = 1 << 16
 
 
@@ -34,14 +37,19 @@ def units(text: str) -> list[Span]:
     return [match.span() for match in _UNIT.finditer(text)]
 
 
+def unit_forms(text: str) -> list[str]:
+    """Return the units of a text as strings."""
+    return _UNIT.findall(text)
+
+
 def symbol(form: str) -> tuple[str, str]:
     """Return (symbol, one-letter type) of a unit or a word.
 
     A run of digits becomes its length, a run of letters or of both one symbol each, so that the
     model learns from their shape; anything else stands for itself in half width.
     """
-    if form == _EDGE:
-        return _EDGE, "e"
+    if form == EDGE:
+        return EDGE, "e"
     folded = form.translate(_HALF_WIDTH)
     if folded.isascii():
         if folded.isdigit():
@@ -65,7 +73,7 @@ def _unit(form: str) -> tuple[bytes, bytes, Row]:
 @functools.lru_cache(maxsize=_CACHED)
 def _unit_pair(first: bytes, second: bytes) -> Row:
     """Return two adjacent units as seen from the four places that see both."""
-    return tuple(place + first + second for place in (b"A", b"B", b"C", b"D"))
+    return tuple(place + first + b" " + second for place in (b"A", b"B", b"C", b"D"))
 
 
 def segmentation_features(forms: Iterable[str]) -> list[Row]:
@@ -74,11 +82,11 @@ def segmentation_features(forms: Iterable[str]) -> list[Row]:
     Args:
         forms: The units as strings.
     """
-    padded = [_unit(form) for form in (_EDGE, _EDGE, *forms, _EDGE, _EDGE)]
+    padded = [_unit(form) for form in (EDGE, EDGE, *forms, EDGE, EDGE)]
     names, kinds, single = zip(*padded, strict=True)
     a, b, c, d, e = zip(*single, strict=True)
     first, second, third, fourth = zip(*map(_unit_pair, names, names[1:]), strict=True)
-    around = [b"F" + x + y for x, y in zip(names[1:], names[3:-1], strict=False)]
+    around = [b"F" + x + b" " + y for x, y in zip(names[1:], names[3:-1], strict=False)]
     shape = b"".join(kinds)
     shapes = [b"t" + shape[i : i + 5] for i in range(len(names) - 4)]
     columns = (a, b[1:], c[2:], d[3:], e[4:], first, second[1:], third[2:], fourth[3:])
@@ -86,10 +94,10 @@ def segmentation_features(forms: Iterable[str]) -> list[Row]:
 
 
 @functools.lru_cache(maxsize=_CACHED)
-def _word(form: str) -> tuple[Row, Row, Row]:
+def word_attributes(form: str) -> tuple[Row, Row, Row]:
     """Return a word's own attributes, and those that it gives to the next and the previous word."""
     name, kind = symbol(form)
-    is_spelt = name[0] != "#" and name != _EDGE
+    is_spelt = name[0] != "#" and name != EDGE
     first, last = (name[0], name[-1]) if is_spelt else (name, name)
     shape = f"{min(len(form), 4)}{kind}"
     own = ["w" + name, "f" + first, "l" + last, "s" + shape]
@@ -105,8 +113,8 @@ def _encoded(attributes: Iterable[str]) -> Row:
 
 
 def word_features(forms: Sequence[str]) -> list[Row]:
-    """Return the attributes of each word that need no tags; all that parts of speech are told by."""
-    words = [_word(form) for form in (_EDGE, *forms, _EDGE)]
+    """Return the attributes of each word that need no tags; parts of speech use only these."""
+    words = [word_attributes(form) for form in (EDGE, *forms, EDGE)]
     return [
         own + before[1] + after[2]
         for before, (own, _, _), after in zip(words, words[1:], words[2:], strict=False)
@@ -127,7 +135,7 @@ def entity_features(words: Sequence[Row], pos: Sequence[str]) -> list[Row]:
         words: What `word_features` gave.
         pos: Parts of speech.
     """
-    tags = [_EDGE, *pos, _EDGE]
+    tags = [EDGE, *pos, EDGE]
     return [
         row + _tag_triple(b, c, d)[0]
         for row, b, c, d in zip(words, tags, tags[1:], tags[2:], strict=False)
@@ -142,10 +150,10 @@ def relation_features(words: Sequence[Row], forms: Sequence[str], pos: Sequence[
         forms: The words.
         pos: Parts of speech.
     """
-    tags = [_EDGE, _EDGE, *pos, _EDGE, _EDGE]
+    tags = [EDGE, EDGE, *pos, EDGE, EDGE]
     triples = list(map(_tag_triple, tags, tags[1:], tags[2:]))
-    names = [_EDGE, *forms, _EDGE]
-    left, right = _before_in_clause(forms, pos), _after_in_clause(forms, pos)
+    names = [EDGE, *forms, EDGE]
+    left, right = before_in_clause(forms, pos), after_in_clause(forms, pos)
     return [
         row
         + triples[i + 1][0]
@@ -162,7 +170,7 @@ def _clause(tag: str, left: str, right: str) -> Row:
     return _encoded((f"x{tag} {left}", f"y{tag} {right}", f"z{tag} {left} {right}"))
 
 
-def _before_in_clause(forms: Sequence[str], pos: Sequence[str]) -> list[str]:
+def before_in_clause(forms: Sequence[str], pos: Sequence[str]) -> list[str]:
     """Return for each word: was there a verb in the sentence, nearest v or p in the clause."""
     result: list[str] = []
     seen, near = "0", "-"
@@ -178,7 +186,7 @@ def _before_in_clause(forms: Sequence[str], pos: Sequence[str]) -> list[str]:
     return result
 
 
-def _after_in_clause(forms: Sequence[str], pos: Sequence[str]) -> list[str]:
+def after_in_clause(forms: Sequence[str], pos: Sequence[str]) -> list[str]:
     """Return for each word: nearest v, 的 or localiser in the clause, how the clause ends."""
     result: list[str] = []
     mark, near = ".", "-"
@@ -186,7 +194,7 @@ def _after_in_clause(forms: Sequence[str], pos: Sequence[str]) -> list[str]:
         result.append(near + mark)
         if tag == "wp" and form in _CLAUSE_MARKS:
             mark, near = ("," if form in _COMMAS else "."), "-"
-        elif tag == "v" or tag == "nd":
+        elif tag in ("v", "nd"):
             near = tag[0]
         elif form == "的":
             near = "u"

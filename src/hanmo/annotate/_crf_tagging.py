@@ -1,96 +1,119 @@
-"""From text to words and labels with the four taggers of a CRF model.
+"""From texts to words and labels: batches of sentences through the four CRFs.
 
-In: a text, or its words. Out: word spans; parts of speech, entity labels (always legal BIEOS) and
-relations (always exactly one HED). Parts of speech come first; entities and relations see them.
+In: texts, or texts with their words. Out: word spans; parts of speech, entity labels (always legal
+BIEOS) and relations (always exactly one HED). Parts of speech come first; entities and relations
+see them.
 
-Example: ``segment(tagger, "我们去北京")`` gives ``[(0, 2), (2, 3), (3, 5)]``.
+Example: ``segment(model, ["我们去北京"])`` gives ``[[(0, 2), (2, 3), (3, 5)]]``.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from itertools import accumulate
 
-from hanmo.annotate._crf_features import (
-    Row,
-    Span,
-    entity_features,
-    relation_features,
-    segmentation_features,
-    units,
-    word_features,
-)
-from hanmo.annotate.bieos import repair
+import numpy as np
+
+from hanmo.annotate._crf_features import Span, unit_forms, units
+from hanmo.annotate._crf_model import CrfModel
+from hanmo.annotate._crf_viterbi import best_path
 from hanmo.annotate.sentence import Sentence
 
-ROOT = "HED"
+
+def segment(model: CrfModel, texts: Sequence[str]) -> list[list[Span]]:
+    """Return the word spans of texts; white space always ends a word and belongs to none."""
+    forms = [unit_forms(text) for text in texts]
+    filled = [units_of_text for units_of_text in forms if units_of_text]
+    if not filled:
+        return [[] for _ in texts]
+    emissions = model.segmentation.emissions(filled)
+    lengths = np.array([len(units_of_text) for units_of_text in filled])
+    path = best_path(emissions, lengths, model.chains["cws"])
+    closing = model.ends_word[path].tolist()
+    words: list[list[Span]] = []
+    start = 0
+    for text, text_forms in zip(texts, forms, strict=True):
+        after = start + len(text_forms)
+        words.append(_words(text, text_forms, closing[start:after]))
+        start = after
+    return words
 
 
-def segment(tagger: Any, text: str) -> list[Span]:
-    """Return the word spans of a text; white space always ends a word and belongs to none.
+def _words(text: str, forms: Sequence[str], closing: Sequence[bool]) -> list[Span]:
+    """Join units up to each closing one."""
+    ends = list(accumulate(map(len, forms)))
+    if ends and ends[-1] != len(text):
+        return _parted_words(units(text), closing)
+    closed = [end for end, closes in zip(ends, closing, strict=True) if closes]
+    return list(zip([0, *closed], closed, strict=False))
 
-    Args:
-        tagger: The `pycrfsuite.Tagger` of segmentation tags.
-        text: Any text.
-    """
-    spans = units(text)
-    if not spans:
-        return []
-    tags = tagger.tag(segmentation_features([text[start:end] for start, end in spans]))
+
+def _parted_words(spans: Sequence[Span], closing: Sequence[bool]) -> list[Span]:
+    """Join units of a text with white space."""
     words: list[Span] = []
     begin = spans[0][0]
-    for i in range(len(spans) - 1):
-        end, following = spans[i][1], spans[i + 1][0]
-        # A linear CRF may give a tag pair that it never saw (B S): either side ends the word.
-        if tags[i] in "SE" or tags[i + 1] in "SB" or end != following:
+    following = [start for start, _ in spans[1:]] + [-1]
+    for (_, end), closes, after in zip(spans, closing, following, strict=True):
+        if closes or end != after:
             words.append((begin, end))
-            begin = following
-    words.append((begin, spans[-1][1]))
+            begin = after
     return words
 
 
 def tag_words(
-    taggers: Mapping[str, Any], text: str, words: Sequence[Span], layers: Sequence[str]
-) -> Sentence:
-    """Return a sentence with the given words and layers.
+    model: CrfModel,
+    texts: Sequence[str],
+    words: Sequence[Sequence[Span]],
+    layers: Sequence[str],
+) -> list[Sentence]:
+    """Return sentences with the given words and layers.
 
     Args:
-        taggers: A `pycrfsuite.Tagger` for each of pos, ner and dep.
-        text: The sentence.
-        words: Its word spans.
+        model: The model.
+        texts: The sentences.
+        words: Their word spans.
         layers: Which of pos, ner and dep to fill.
     """
-    if not layers or not words:
-        return Sentence(text, tuple(words), {layer: () for layer in layers})
-    forms = [text[start:end] for start, end in words]
-    rows = word_features(forms)
-    pos = taggers["pos"].tag(rows)
-    found: dict[str, tuple[str | None, ...]] = {"pos": tuple(pos)}
-    if "ner" in layers:
-        found["ner"] = entity_labels(taggers["ner"], entity_features(rows, pos))
-    if "dep" in layers:
-        found["dep"] = relation_labels(taggers["dep"], relation_features(rows, forms, pos))
-    return Sentence(text, tuple(words), {layer: found[layer] for layer in layers})
+    found: dict[str, list[list[str]]] = {layer: [] for layer in layers}
+    forms = [
+        [text[start:end] for start, end in spans]
+        for text, spans in zip(texts, words, strict=True)
+        if spans
+    ]
+    if forms and layers:
+        found = _labels(model, forms, layers)
+    sentences: list[Sentence] = []
+    number = 0
+    for text, spans in zip(texts, words, strict=True):
+        labels = {layer: tuple(found[layer][number]) if spans else () for layer in layers}
+        sentences.append(Sentence(text, tuple(spans), labels))
+        number += bool(spans)
+    return sentences
 
 
-def entity_labels(tagger: Any, rows: Sequence[Row]) -> tuple[str, ...]:
-    """Return the best entity labels, repaired where BIEOS does not allow them."""
-    labels = tagger.tag(rows)
-    return repair(labels) if any(label != "O" for label in labels) else tuple(labels)
+def _labels(
+    model: CrfModel, forms: list[list[str]], layers: Sequence[str]
+) -> dict[str, list[list[str]]]:
+    """Return the labels of each layer; no sentence is empty."""
+    lengths = np.array([len(words) for words in forms])
+    scorer = model.words
+    rows = scorer.words(forms)
+    pos = _decode(model, "pos", scorer.pos_emissions(rows, lengths), lengths)
+    found = {"pos": pos}
+    if "ner" in layers or "dep" in layers:
+        tags = scorer.tag_numbers(pos)
+        if "ner" in layers:
+            emissions = scorer.entity_emissions(rows, tags, lengths)
+            found["ner"] = _decode(model, "ner", emissions, lengths)
+        if "dep" in layers:
+            emissions = scorer.relation_emissions(rows, tags, forms, pos)
+            found["dep"] = _decode(model, "dep", emissions, lengths)
+    return {layer: found[layer] for layer in layers}
 
 
-def relation_labels(tagger: Any, rows: Sequence[Row]) -> tuple[str, ...]:
-    """Return relations with exactly one HED.
-
-    Where the best sequence has none or several, the word with the greatest marginal probability of
-    HED keeps it, and each other such word takes its next best label.
-    """
-    labels = tagger.tag(rows)
-    roots = [i for i, label in enumerate(labels) if label == ROOT]
-    if len(roots) == 1 or not labels:
-        return tuple(labels)
-    root = max(roots or range(len(labels)), key=lambda i: (tagger.marginal(ROOT, i), -i))
-    others = sorted(set(tagger.labels()) - {ROOT})
-    for i in roots:
-        if i != root:
-            labels[i] = max(others, key=lambda label: tagger.marginal(label, i))
-    labels[root] = ROOT
-    return tuple(labels)
+def _decode(
+    model: CrfModel, layer: str, emissions: np.ndarray, lengths: np.ndarray
+) -> list[list[str]]:
+    names = model.labels[layer]
+    path = best_path(emissions, lengths, model.chains[layer])
+    flat = [names[number] for number in path.tolist()]
+    ends = np.cumsum(lengths).tolist()
+    return [flat[end - n : end] for end, n in zip(ends, lengths.tolist(), strict=True)]

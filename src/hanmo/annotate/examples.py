@@ -1,7 +1,8 @@
 """Training examples of an annotator: sentences with the layers that a file gives.
 
 In: CoNLL-U treebanks in UD (words, parts of speech, relations) and IOB2 entity files (words,
-entities). Out: `Sentence` objects; a sentence that stands in both kinds of file has all layers.
+entities); or folders of sentences that another annotator made. Out: `Sentence` objects; a sentence
+that stands in both kinds of file has all layers.
 Sentences are the same when their words are the same.
 
 Example: ``read_examples([Path("dev.conllu")], [Path("train.iob2"), Path("dev.iob2")])``
@@ -14,8 +15,10 @@ from hanmo.annotate.bieos import iob2_to_bieos
 from hanmo.annotate.conllu import read_conllu
 from hanmo.annotate.iob2 import read_iob2
 from hanmo.annotate.sentence import Sentence, locate_words
+from hanmo.annotate.store import read_part
 from hanmo.annotate.ud import Converted, convert
 from hanmo.annotate.word_merge import merge_words
+from hanmo.core.artifact import read_manifest
 from hanmo.core.errors import UserError
 
 
@@ -52,6 +55,24 @@ def read_examples(treebank: Sequence[Path], ner: Sequence[Path]) -> list[Sentenc
         if forms not in entities:
             words = locate_words(tree.text, forms)
             examples.append(Sentence(tree.text, words, {"pos": tree.pos, "dep": tree.dep}))
+    return examples
+
+
+def read_annotated(folders: Sequence[Path]) -> list[Sentence]:
+    """Read folders of kind "sentences", made by an annotator that fills all layers.
+
+    A label that is missing there takes its layer out of the sentence.
+
+    Raises:
+        UserError: Not a finished folder of that kind, or a damaged part.
+    """
+    examples: list[Sentence] = []
+    for folder in folders:
+        for name in sorted(read_manifest(folder, "sentences").files):
+            for _, sentence in read_part(folder / name):
+                whole = {k: v for k, v in sentence.layers.items() if None not in v}
+                if sentence.words:
+                    examples.append(Sentence(sentence.text, sentence.words, whole))
     return examples
 
 

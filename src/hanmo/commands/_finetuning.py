@@ -8,7 +8,7 @@ import dataclasses
 import json
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,7 +29,7 @@ from hanmo.text.tokenizer import Tokenizer
 from hanmo.text.vocab import VOCAB_FILE
 from hanmo.train.devices import Device
 from hanmo.train.devices import prepare as prepare_device
-from hanmo.train.loop import train_steps
+from hanmo.train.loop import Record, train_steps
 from hanmo.train.optim import build_optimizer, warmup_linear
 
 
@@ -123,6 +123,8 @@ def prepare(config: Options, task: Task, files: dict[str, Path]) -> Prepared:
         name: [kind.encode(example, task, tokenizer) for example in split.examples]
         for name, split in splits.items()
     }
+    if config.select == "best" and not ("dev" in splits and splits["dev"].labelled):
+        raise UserError(f"--select best: task {task.name} has no labelled dev split to choose by")
     for name, split in splits.items():
         say(_describe(task, name, split, features[name]))
     return Prepared(task, kind, tokenizer, splits, features)
@@ -134,11 +136,31 @@ def train(config: Options, prepared: Prepared, log: RunLog) -> Trained:
     Raises:
         UserError: the loss is not finite, or the weights do not fit.
     """
-    task, settings = prepared.task, prepared.task.settings
     device = prepare_device(config.precision, threads=config.threads)
     model, notes = _build(config, prepared)
     model.to(device.name)
-    optimizer = build_optimizer(model, learning_rate=settings.learning_rate)
+    epochs: list[dict[str, Any]] = []
+    selected, best, weights = prepared.task.settings.epochs, -1.0, None
+    seconds = 0.0
+    for record, spent in _epochs(config, prepared, model, device, log):
+        epochs.append(record)
+        seconds += spent
+        if config.select == "best" and record["dev"][prepared.task.metrics[0]] > best:
+            best, selected = record["dev"][prepared.task.metrics[0]], record["epoch"]
+            weights = copy.deepcopy(model.state_dict())
+    if weights is not None:
+        model.load_state_dict(weights)
+    predictions = {
+        name: _predict(prepared, model, device, name) for name in prepared.splits if name != "train"
+    }
+    return Trained(model, notes, device, epochs, selected, predictions, seconds)
+
+
+def _epochs(
+    config: Options, prepared: Prepared, model: Any, device: Device, log: RunLog
+) -> Iterator[tuple[dict[str, Any], float]]:
+    """Train epoch by epoch; yields what is to be said of each, and the seconds of its steps."""
+    settings = prepared.task.settings
     sequences = [s for one in prepared.features["train"] for s in one.sequences]
     per_epoch = batches.steps_per_epoch(len(sequences), settings)
     total = per_epoch * settings.epochs
@@ -150,50 +172,43 @@ def train(config: Options, prepared: Prepared, log: RunLog) -> Trained:
         seed=config.seed,
         device=device.name,
     )
-    epochs: list[dict[str, Any]] = []
-    best: tuple[float, dict[str, Any]] | None = None
-    train_seconds = 0.0
-    with Progress(f"{task.name} seed {config.seed}", total, "steps") as bar:
+    optimizer = build_optimizer(model, learning_rate=settings.learning_rate)
+
+    def learning_rate(step: int) -> float:
+        return settings.learning_rate * warmup_linear(step, total=total, warmup=warmup)
+
+    with Progress(f"{prepared.task.name} seed {config.seed}", total, "steps") as bar:
         for epoch in range(settings.epochs):
             clock, losses = time.perf_counter(), []
-            try:
-                for step in train_steps(
+            for step in _explained(
+                train_steps(
                     model,
                     optimizer,
                     source,
                     start=epoch * per_epoch,
                     stop=(epoch + 1) * per_epoch,
                     total=total,
-                    learning_rate=lambda step: (
-                        settings.learning_rate * warmup_linear(step, total=total, warmup=warmup)
-                    ),
+                    learning_rate=learning_rate,
                     device=device,
                     seed=config.seed,
-                ):
-                    losses.append(step.loss)
-                    log.write(**dataclasses.asdict(step))
-                    bar.advance(1, loss=f"{step.loss:.3f}")
-            except FloatingPointError as error:
-                raise UserError(
-                    f"seed {config.seed}: {error}; try a lower --learning-rate or --precision fp32"
-                ) from None
-            seconds = time.perf_counter() - clock
-            train_seconds += seconds
+                )
+            ):
+                losses.append(step.loss)
+                log.write(**dataclasses.asdict(step))
+                bar.advance(1, loss=f"{step.loss:.3f}")
+            spent = time.perf_counter() - clock
             record: dict[str, Any] = {"epoch": epoch + 1, "loss": sum(losses) / len(losses)}
             if "dev" in prepared.splits and prepared.splits["dev"].labelled:
                 record["dev"] = _scores(prepared, "dev", _predict(prepared, model, device, "dev"))
-            log.write(**record, train_seconds=round(seconds, 2))
-            epochs.append(record)
-            main = record.get("dev", {}).get(task.metrics[0], 0.0)
-            if config.select == "best" and (best is None or main > best[0]):
-                best = (main, {"epoch": epoch + 1, "weights": copy.deepcopy(model.state_dict())})
-    selected = settings.epochs
-    if best is not None:
-        selected = best[1]["epoch"]
-        model.load_state_dict(best[1]["weights"])
-    names = [name for name in prepared.splits if name != "train"]
-    predictions = {name: _predict(prepared, model, device, name) for name in names}
-    return Trained(model, notes, device, epochs, selected, predictions, train_seconds)
+            log.write(**record, seconds=round(spent, 2))
+            yield record, spent
+
+
+def _explained(steps: Iterator[Record]) -> Iterator[Record]:
+    try:
+        yield from steps
+    except FloatingPointError as error:
+        raise UserError(f"{error}; try a lower --learning-rate, or --precision fp32") from None
 
 
 def record(config: Options, prepared: Prepared, trained: Trained) -> dict[str, Any]:

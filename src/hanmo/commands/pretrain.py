@@ -109,24 +109,33 @@ def run(config: Config) -> dict[str, Any]:
         UserError: bad settings, shards that lack a layer, an unfinished run in `out` without
             `resume`, or a run that was made with other settings.
     """
+    from hanmo.objectives._objective import make_objective
+
     _check(config)
-    values = configuration.resolved(config, _this_module())
+    objective: Any = make_objective(config.objective, config.options)
+    options = {field.name: getattr(objective, field.name) for field in dataclasses.fields(objective)}
+    values = configuration.resolved(dataclasses.replace(config, options=options), _this_module())
     if not config.overwrite and (config.out / artifact.MANIFEST).is_file():
         return _already_finished(config, values)
-    _open_folder(config, values)
+    _check_folder(config, values)
     return _train(config, values)
 
 
 def _check(config: Config) -> None:
-    for name in ("steps", "batch_size", "save_every", "keep", "log_every"):
-        if getattr(config, name) < 1:
-            raise UserError(
-                f"--{name.replace('_', '-')}: got {getattr(config, name)}; expected ≥ 1"
-            )
+    for name in ("steps", "batch_size", "save_every", "keep", "log_every", "stop_at"):
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name.replace('_', '-')}: got {value}; expected ≥ 1")
+    if config.warmup_steps is not None and config.warmup_steps < 0:
+        raise UserError(f"--warmup-steps: got {config.warmup_steps}; expected 0 or more")
+    if not 0 <= config.seed < 2**63:
+        raise UserError(f"--seed: got {config.seed}; expected 0 to 2^63 - 1")
     if config.max_length < 8:
         raise UserError(f"--max-length: got {config.max_length}; expected 8 or more")
-    if config.learning_rate <= 0:
-        raise UserError(f"--learning-rate: got {config.learning_rate}; expected more than 0")
+    for name in ("learning_rate", "clip_norm"):
+        if not getattr(config, name) > 0:
+            got = getattr(config, name)
+            raise UserError(f"--{name.replace('_', '-')}: got {got}; expected more than 0")
     if config.dropout is not None and not 0 <= config.dropout < 1:
         raise UserError(f"--dropout: got {config.dropout}; expected a share in [0, 1)")
     if config.init is None and config.size is None:
@@ -154,33 +163,63 @@ def _already_finished(config: Config, values: Mapping[str, Any]) -> dict[str, An
             f"{config.out}: already finished with other settings ({'; '.join(changed)}); "
             "choose another --out, or pass --overwrite"
         )
+    _check_shards(config, config.out)
     return {**manifest.counts, "out": str(config.out), "already_finished": True}
 
 
-def _open_folder(config: Config, values: Mapping[str, Any]) -> None:
-    """Make `out`, or check that what is there may be continued."""
+def _check_folder(config: Config, values: Mapping[str, Any]) -> None:
+    """Refuse an `out` that may neither be filled nor continued."""
     out, stored = config.out, config.out / configuration.CONFIG_FILE
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; expected a folder to make; choose another --out")
-    occupied = out.exists() and any(out.iterdir())
-    if occupied and not stored.is_file():
-        raise UserError(f"{out}: exists and is no run of hanmo pretrain; choose another --out")
-    if occupied and config.overwrite:
-        shutil.rmtree(out)
-    elif occupied and not config.resume:
+    if not stored.is_file():
+        # A kill in the first moment leaves a temporary file of the configuration.
+        mine = f".{configuration.CONFIG_FILE}."
+        if out.exists() and not all(path.name.startswith(mine) for path in out.iterdir()):
+            raise UserError(f"{out}: exists and is no run of hanmo pretrain; choose another --out")
+        return
+    if config.overwrite:
+        return
+    if not config.resume:
         raise UserError(
             f"{out}: holds an unfinished run; pass --resume to go on with it, or --overwrite"
         )
-    elif occupied:
-        changed = _changed(configuration.read(stored), values)
-        if changed:
-            raise UserError(
-                f"{out}: --resume with other settings: {'; '.join(changed)}; "
-                "repeat the run's settings, or choose another --out"
-            )
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    configuration.write(stored, values)
+    changed = _changed(configuration.read(stored), values)
+    if changed:
+        raise UserError(
+            f"{out}: --resume with other settings: {'; '.join(changed)}; "
+            "repeat the run's settings, or choose another --out"
+        )
+
+
+def _begin_folder(config: Config, values: Mapping[str, Any]) -> None:
+    """Make `out`, empty but for a run that is continued; only when nothing can be refused."""
+    stored = config.out / configuration.CONFIG_FILE
+    if config.overwrite and config.out.exists():
+        shutil.rmtree(config.out)
+    if not stored.is_file():
+        config.out.mkdir(parents=True, exist_ok=True)
+        configuration.write(stored, values)
+
+
+def _content(shards: Path) -> str:
+    """Digest of what the shards hold, wherever they lie."""
+    import hashlib
+    import json
+
+    files = artifact.read_manifest(shards, "shards").files
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def _check_shards(config: Config, folder: Path) -> None:
+    """Refuse to go on with other shards than those that a checkpoint was trained on."""
+    from hanmo.model.checkpoint import read_extra
+
+    if read_extra(folder).get("shards") != _content(config.shards):
+        raise UserError(
+            f"{config.shards}: other shards than those that {folder} was trained on; "
+            "give those, or choose another --out"
+        )
 
 
 def _train(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,6 +241,7 @@ def _train(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
     )
     corruptor = Corruptor(config.objective, config.options, Vocabulary.of(tokenizer))
     loader = _loader(config, shards, corruptor)
+    _begin_folder(config, values)
     at = _restore(config, model, optimizer)
     stop = min(config.steps, config.stop_at or config.steps)
     batches = loader.batches(at.step, stop)
@@ -220,7 +260,11 @@ def _train(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
         clip_norm=config.clip_norm,
         seed=config.seed,
     )
-    extra = {"objective": config.objective, "max_length": config.max_length}
+    extra = {
+        "objective": config.objective,
+        "max_length": config.max_length,
+        "shards": _content(config.shards),
+    }
 
     def save(step: int, pending: Mapping[str, float]) -> Path:
         folder = state.save_state(
@@ -232,7 +276,7 @@ def _train(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
             config=values,
             extra={**extra, "step": step},
         )
-        state.prune(config.out, config.keep)
+        state.prune(config.out, config.keep, newest=folder)
         return folder
 
     board = config.out / "tensorboard" if config.tensorboard else None
@@ -320,10 +364,12 @@ def _loader(config: Config, shards: "ShardSet", corruptor: Any) -> Any:
 def _restore(config: Config, model: Any, optimizer: Any) -> "TrainingState":
     from hanmo.train import state
 
+    state.sweep(config.out)
     folder = state.latest(config.out) if config.resume else None
     if folder is None:
         (config.out / LOG).unlink(missing_ok=True)
         return state.TrainingState(0, {})
+    _check_shards(config, folder)
     at = state.restore(folder, model, optimizer)
     _cut_log(config.out / LOG, at.step)
     say(f"resume: from {folder.name}")
@@ -346,6 +392,14 @@ def _cut_log(path: Path, step: int) -> None:
     write_atomic(path, "".join(kept))
 
 
+def _last_line(path: Path) -> dict[str, float]:
+    """What the log of a continued run says last; empty for a new run."""
+    import json
+
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return dict(json.loads(lines[-1])) if lines else {}
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class _End:
     """How the consuming of records ended."""
@@ -365,7 +419,7 @@ def _consume(
 ) -> _End:
     """Run the loop: log, show, save; stop at the end or on a signal."""
     sums = dict(at.pending)
-    line: dict[str, float] = {}
+    line = _last_line(config.out / LOG)
     step, saved, pieces, seconds = at.step, at.step, 0, 0.0
     title = f"pretrain {config.objective} ({device.name}, {device.precision})"
     with _Signals() as signals, Progress(title, config.steps, "steps") as bar:
@@ -390,7 +444,8 @@ def _consume(
     if signals.caught:
         say(f"stopped by {signals.caught.name} after step {step:,}; pass --resume to go on")
     code = 128 + signals.caught if signals.caught else 0
-    return _End(step, {**losses, "pieces_per_second": round(pieces / max(seconds, 1e-9))}, code)
+    speed = round(pieces / seconds) if seconds else line.get("pieces_per_second", 0)
+    return _End(step, {**losses, "pieces_per_second": speed}, code)
 
 
 def _add(sums: dict[str, float], record: "Record") -> None:

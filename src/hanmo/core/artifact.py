@@ -27,6 +27,7 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 STATE = ".state"
 _STARTED = "building.json"
+_REFUSED = "refused"  # beside it: the last run ended with a mistake of the user's
 # Settings that change how a stage runs but not what it makes.
 _NOT_CONTENT = frozenset({"out", "workers", "overwrite", "resume", "config"})
 
@@ -102,9 +103,19 @@ def building(
         yield Build(out, dict(read_manifest(out, kind).counts), finished=True)
         return
     partial = out.with_name(out.name + ".partial")
-    _start(partial, identity, overwrite)
+    if _start(partial, identity, overwrite):
+        _publish(partial, out)
+        yield Build(out, dict(read_manifest(out, kind).counts), finished=True)
+        return
     build = Build(partial, {})
-    yield build
+    try:
+        yield build
+    except UserError as error:
+        # Whoever mends the mistake changes settings or inputs, and may start again then; a full
+        # disk or a worker that died (they have a cause) is no mistake.
+        if error.__cause__ is None and (partial / STATE).is_dir():
+            (partial / STATE / _REFUSED).touch()
+        raise
     _finish(build, identity, out)
 
 
@@ -172,10 +183,10 @@ def verify(folder: Path) -> None:
 
 
 def _already_there(out: Path, identity: dict[str, Any], overwrite: bool) -> bool:
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; expected a folder to make; choose another --out")
     if not out.exists() or overwrite:
         return False
-    if not out.is_dir():
-        raise UserError(f"{out}: is a file; expected a folder to make; choose another --out")
     if not (out / MANIFEST).is_file():
         if any(out.iterdir()):
             raise UserError(
@@ -194,44 +205,64 @@ def _already_there(out: Path, identity: dict[str, Any], overwrite: bool) -> bool
     return True
 
 
-def _start(partial: Path, identity: dict[str, Any], overwrite: bool) -> None:
-    started = partial / STATE / _STARTED
-    if started.is_file() and not overwrite:
-        changed = _differences(json.loads(started.read_text(encoding="utf-8")), identity)
-        if changed:
+def _start(partial: Path, identity: dict[str, Any], overwrite: bool) -> bool:
+    """Begin or continue a folder; True when all of it is there and only its name is missing."""
+    started, manifest = partial / STATE / _STARTED, partial / MANIFEST
+    refused = started.with_name(_REFUSED)
+    left = next((path for path in (manifest, started) if path.is_file()), None)
+    if left is not None and not overwrite:
+        changed = _differences(json.loads(left.read_text(encoding="utf-8")), identity)
+        if changed and not refused.exists():
             raise UserError(
                 f"{partial}: left by an interrupted run with other settings "
                 f"({'; '.join(changed)}); repeat those settings to continue it, "
                 "or pass --overwrite to start again"
             )
-        return
+        refused.unlink(missing_ok=True)
+        if not changed:
+            return left == manifest
     if partial.exists():
+        ours = left is not None or (
+            partial.is_dir() and {p.name for p in partial.iterdir()} <= {STATE}
+        )
+        if not ours:
+            raise UserError(
+                f"{partial}: in the way, and not made by hanmo; move it or choose another --out"
+            )
         shutil.rmtree(partial)
     started.parent.mkdir(parents=True)
     write_json(started, identity)
+    return False
 
 
 def _finish(build: Build, identity: dict[str, Any], out: Path) -> None:
     partial = build.dir
-    shutil.rmtree(partial / STATE)
     files = {}
     for path in sorted(partial.rglob("*")):
-        if path.is_file() and path.name != MANIFEST:
+        name = path.relative_to(partial).as_posix()
+        if not path.is_file() or name == MANIFEST or name.startswith(f"{STATE}/"):
+            continue
+        if path.name.startswith("."):
+            path.unlink()  # what a killed `write_atomic` left
+        else:
             with path.open("rb") as stream:
                 os.fsync(stream.fileno())
-            name = path.relative_to(partial).as_posix()
             files[name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
     manifest = {**identity, "counts": build.counts, "files": files}
     text = json.dumps(manifest, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
     write_atomic(partial / MANIFEST, text)
+    _publish(partial, out)
+
+
+def _publish(partial: Path, out: Path) -> None:
+    """Give a complete folder its name; killed anywhere in here, the next run does it again."""
+    shutil.rmtree(partial / STATE, ignore_errors=True)
+    old = out.with_name(out.name + ".replaced")
     if out.exists():
-        old = out.with_name(out.name + ".old")
         shutil.rmtree(old, ignore_errors=True)
         out.rename(old)
-        partial.rename(out)
-        shutil.rmtree(old)
-    else:
-        partial.rename(out)
+    partial.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
     sync_folder(out.parent)
 
 
@@ -242,7 +273,6 @@ def _differences(made: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
     for part in ("config", "inputs"):
         old, new = made[part], wanted[part]
         for key in sorted(old.keys() | new.keys()):
-            # A key from a newer or older hanmo counts only where both know it.
             if key in _NOT_CONTENT or old.get(key) == new.get(key):
                 continue
             word = "input " if part == "inputs" else ""

@@ -284,7 +284,8 @@ def _readable(error: Exception, parser: Any, command: str) -> str:
     text = re.sub(
         r'Parser key "([^"]*)"( element \d+)?:', lambda m: f"--{_hyphens(m[1])}{m[2] or ''}:", text
     )
-    text = text.replace("typing.Literal", "one of ").replace("<class '", "").replace("'>", "")
+    text = text.replace("a typing.Literal", "one of ").replace("<class '", "").replace("'>", "")
+    text = text.replace("a int.", "a whole number.").replace("a float.", "a number.")
     return f"{command}: {text}; see: hanmo {command} --help"
 
 

@@ -14,6 +14,7 @@ import json
 import lzma
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, TextIO, cast
@@ -32,7 +33,10 @@ def open_bytes(path: Path, mode: str = "rb") -> IO[bytes]:
         return _open_zstd(path, mode)
     if path.suffix == ".gz" and "w" in mode:
         # Name and time out of the header: the same text gives the same bytes.
-        return cast(IO[bytes], gzip.GzipFile("", mode, fileobj=path.open(mode), mtime=0))
+        raw: Any = path.open(mode)
+        stream = gzip.GzipFile("", mode, fileobj=raw, mtime=0)
+        stream.myfileobj = raw  # to be closed with it
+        return cast(IO[bytes], stream)
     openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
     return cast(IO[bytes], openers.get(path.suffix, Path.open)(path, mode))
 
@@ -42,7 +46,8 @@ def _open_zstd(path: Path, mode: str) -> IO[bytes]:
         return cast(IO[bytes], io.BufferedReader(ZstdReader(path)))
     import zstandard
 
-    return cast(IO[bytes], zstandard.open(path, mode))
+    compressor = zstandard.ZstdCompressor(write_checksum=True)
+    return cast(IO[bytes], zstandard.open(path, mode, cctx=compressor))
 
 
 def open_text(path: Path, mode: str = "r") -> TextIO:
@@ -86,15 +91,23 @@ def read_lines(path: Path, *, max_bytes: int = 8 * MEBIBYTE) -> Iterator[tuple[i
         raise UserError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise UserError(f"{path}: is a folder; expected a file") from None
-    except (EOFError, lzma.LZMAError, gzip.BadGzipFile) as error:
+    except Exception as error:
+        if not _is_damage(error):
+            raise
         raise UserError(
             f"{path}: damaged archive after line {number} ({error}); fetch or pack it again"
         ) from None
-    except Exception as error:
-        # zstandard's own error type is only importable when the library is.
-        if type(error).__name__ == "ZstdError":
-            raise UserError(f"{path}: damaged archive after line {number} ({error})") from None
-        raise
+
+
+def _is_damage(error: Exception) -> bool:
+    """Say whether a codec could not go on: each of them has an error type of its own."""
+    if isinstance(error, OSError):  # bz2's and gzip's; the system's have a number
+        return error.errno is None
+    # zstandard's own error type is only importable when the library is.
+    return (
+        isinstance(error, EOFError | lzma.LZMAError | zlib.error)
+        or type(error).__name__ == "ZstdError"
+    )
 
 
 def _decode(path: Path, number: int, offset: int, raw: bytes, max_bytes: int) -> str:
@@ -146,6 +159,10 @@ def write_atomic(path: Path, data: str | bytes) -> None:
             os.fsync(stream.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        error.filename = error.filename or str(path)  # a full disk does not say where
+        raise
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -117,13 +117,14 @@ class RunLog:
 
     def __init__(self, path: Path, tensorboard: Path | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._stream = path.open("a", encoding="utf-8")
         self._board = _summary_writer(tensorboard) if tensorboard else None
+        self._stream = path.open("a", encoding="utf-8")
 
     def write(self, **record: Any) -> None:
         """Append one record; numbers go to TensorBoard under their key at `record["step"]`."""
-        self._stream.write(json.dumps(record, ensure_ascii=False) + "\n")
-        self._stream.flush()
+        with self._named_errors():
+            self._stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+            self._stream.flush()
         if self._board is not None:
             for key, value in record.items():
                 if isinstance(value, int | float) and key != "step":
@@ -131,9 +132,18 @@ class RunLog:
 
     def close(self) -> None:
         """Close the file and the TensorBoard writer."""
-        self._stream.close()
         if self._board is not None:
             self._board.close()
+        with self._named_errors():
+            self._stream.close()
+
+    @contextlib.contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            error.filename = error.filename or self._stream.name  # a full disk does not say where
+            raise
 
 
 @contextlib.contextmanager

@@ -18,12 +18,7 @@ from hanmo.core.errors import UserError, nearest
 
 def names(package: str) -> list[str]:
     """Sorted names of the plug-ins in a package folder; nothing is imported but the package."""
-    folder = _folder(package)
-    return sorted(
-        path.stem
-        for path in (*folder.glob("[a-z]*.py"), *folder.glob("[a-z]*/__init__.py"))
-        if path.parent == folder
-    )
+    return sorted(path.stem for path in _folder(package).glob("[a-z]*.py"))
 
 
 def load(package: str, name: str) -> ModuleType:
@@ -42,6 +37,8 @@ def load(package: str, name: str) -> ModuleType:
             f"{kind}: no {name!r}{nearest(name, known)}; a dotted module or a path to a .py file "
             "loads your own"
         )
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise UserError(f"{name}: neither a module's name nor a path to a .py file")
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -17,7 +17,8 @@ def generator(seed: int, purpose: str, *indices: int) -> np.random.Generator:
     Args:
         seed: the run's seed.
         purpose: what the numbers are for, such as "order" or "corrupt".
-        indices: whatever singles out the place, such as epoch and sequence number.
+        indices: whatever singles out the place, such as epoch and sequence number, each ≥ 0; a
+            purpose has always the same number of them (none and a single 0 are one stream).
     """
     entropy = [seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF, zlib.crc32(purpose.encode()), *indices]
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))

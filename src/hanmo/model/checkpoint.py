@@ -10,6 +10,7 @@ unpickler (facts/09: no pickle from outside).
 """
 
 import json
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,12 @@ def _read_file(path: Path) -> dict[str, Tensor]:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except FileNotFoundError:
         raise UserError(f"{path}: missing, though config.json speaks of its heads") from None
+    except pickle.UnpicklingError:
+        # torch's own message explains how to run the code inside; that is not our advice.
+        raise UserError(
+            f"{path}: damaged, or a pickle that holds more than tensors, which hanmo does not run; "
+            "expected plain weights, best as model.safetensors"
+        ) from None
     except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
         raise UserError(f"{path}: damaged weights ({error}); fetch or make it again") from None
 

@@ -23,14 +23,29 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 
-def check_shares(name: str, shares: tuple[float, ...]) -> None:
-    """Refuse shares that are negative or do not sum to 1.
+UNITS = ("piece", "word")
+
+
+def check_unit(name: str, unit: str) -> None:
+    """Refuse a unit that is not known.
 
     Raises:
-        UserError: names the option and the sum.
+        UserError: names the option and its value.
     """
-    if not shares or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise UserError(f"{name}: got {list(shares)}; expected shares ≥ 0 that sum to 1")
+    if unit not in UNITS:
+        raise UserError(f"{name}: got {unit!r}; expected {' or '.join(UNITS)}")
+
+
+def check_shares(name: str, shares: tuple[float, ...], *, n: int | None = None) -> None:
+    """Refuse shares that are negative, do not sum to 1, or are not `n` (any number if None).
+
+    Raises:
+        UserError: names the option and the shares.
+    """
+    wrong_number = not shares or (n is not None and len(shares) != n)
+    if wrong_number or min(shares) < 0 or not abs(sum(shares) - 1) <= 1e-6:
+        count = "" if n is None else f"{n} "
+        raise UserError(f"{name}: got {list(shares)}; expected {count}shares ≥ 0 that sum to 1")
 
 
 def check_rate(name: str, rate: float) -> None:
@@ -76,7 +91,8 @@ def unit_starts(
     if len(ngram) == 1:
         return starts
     words = np.flatnonzero(starts)
-    lengths = rng.choice(len(ngram), size=len(words), p=ngram) + 1
+    shares = np.array(ngram) / sum(ngram)  # choice() wants a sum of 1 within 1e-8
+    lengths = rng.choice(len(ngram), size=len(words), p=shares) + 1
     bounds = np.concatenate([[0], np.cumsum(lengths)])
     joined = np.zeros(n, dtype=np.bool_)
     joined[words[bounds[bounds < len(words)]]] = True

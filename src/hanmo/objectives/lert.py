@@ -57,8 +57,9 @@ class Objective:
     shares: tuple[float, ...] = (0.8, 0.1, 0.1)
 
     def __post_init__(self) -> None:
+        _masking.check_unit("lert.unit", self.unit)
         _masking.check_shares("lert.ngram", self.ngram)
-        _masking.check_shares("lert.shares", self.shares)
+        _masking.check_shares("lert.shares", self.shares, n=3)
         _masking.check_rate("lert.rate", self.rate)
         for layer in self.layers:
             if layer not in self.ramps:

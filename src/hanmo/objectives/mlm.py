@@ -37,8 +37,9 @@ class Objective:
     shares: tuple[float, ...] = (0.8, 0.1, 0.1)
 
     def __post_init__(self) -> None:
+        _masking.check_unit("mlm.unit", self.unit)
         _masking.check_shares("mlm.ngram", self.ngram)
-        _masking.check_shares("mlm.shares", self.shares)
+        _masking.check_shares("mlm.shares", self.shares, n=3)
         _masking.check_rate("mlm.rate", self.rate)
 
     @property

@@ -186,7 +186,7 @@ def _place(layer: str) -> tuple[bool, int]:
 
 def _rows(answer: Answer) -> list[tuple[str, ...]]:
     """Rows of the readable table: one a word and layer."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for word in answer["words"]:
         given = word.get("annotator", {})
         for number, (layer, labels) in enumerate(word["layers"].items()):

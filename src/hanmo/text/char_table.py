@@ -27,7 +27,7 @@ _MAX_WORDS = 1 << 16  # words remembered
 
 
 class CharTable:
-    """The crate's tokenizer behind a table of characters and a memory of words."""
+    """The crate's tokenizer behind a table of characters and a memory of words; thread-safe."""
 
     def __init__(self, id_of: dict[str, int]) -> None:
         self._crate = build(id_of)
@@ -91,8 +91,8 @@ class CharTable:
         edges = np.flatnonzero(inside[1:] != inside[:-1])
         starts, ends = edges[0::2], edges[1::2]
         words = [text[i:j] for i, j in zip(starts.tolist(), ends.tolist(), strict=True)]
-        self._learn(words)
-        rows = [self._words[word] for word in words]
+        known = self._learn(words)
+        rows = [known[word] for word in words]
         if not rows:
             return np.empty((0, 3), dtype=np.int32)
         table = np.concatenate(rows)
@@ -100,14 +100,15 @@ class CharTable:
         table[:, 1:] += np.repeat(starts, counts).astype(np.int32)[:, None]
         return table
 
-    def _learn(self, words: list[str]) -> None:
-        new = [word for word in dict.fromkeys(words) if word not in self._words]
-        if not new:
-            return
-        if len(self._words) + len(new) > _MAX_WORDS:
-            self._words.clear()
+    def _learn(self, words: list[str]) -> dict[str, Rows]:
+        """Return a memory that holds all of `words`; threads may share it, it only grows."""
+        known = self._words
+        new = [word for word in dict.fromkeys(words) if word not in known]
+        if new and len(known) + len(new) > _MAX_WORDS:
+            known = self._words = {}
             new = list(dict.fromkeys(words))
-        self._words.update(zip(new, encode_rows(self._crate, new), strict=True))
+        known.update(zip(new, encode_rows(self._crate, new), strict=True))
+        return known
 
 
 def _groups(texts: Sequence[str]) -> Iterator[list[str]]:

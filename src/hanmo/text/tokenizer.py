@@ -27,6 +27,7 @@ from hanmo.core.files import write_atomic, write_json
 from hanmo.text.char_table import CharTable
 from hanmo.text.vocab import (
     CLS,
+    HUB_FILE,
     MASK,
     PAD,
     SEP,
@@ -96,7 +97,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
-        """Read a `vocab.txt`, or the one in a folder.
+        """Read a `vocab.txt` (or `tokenizer.json`), or the one in a folder.
 
         Raises:
             UserError: no such file, or not a usable vocabulary (see `read_vocab`).
@@ -145,7 +146,7 @@ class Tokenizer:
             max_length: longest input of the model in pieces, for transformers' truncation.
         """
         write_vocab(folder / VOCAB_FILE, self.vocab)
-        write_atomic(folder / "tokenizer.json", build_hub(self.id_of).to_str(pretty=True))
+        write_atomic(folder / HUB_FILE, build_hub(self.id_of).to_str(pretty=True))
         write_json(
             folder / "tokenizer_config.json",
             _NAMES

@@ -7,6 +7,7 @@ later id (huggingface/transformers#825).
     pieces = read_vocab(Path("vocab.txt"))      # 21,128 strings
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,23 +17,42 @@ from hanmo.core.files import read_lines, write_atomic
 PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 SPECIALS = (PAD, UNK, CLS, SEP, MASK)
 VOCAB_FILE = "vocab.txt"
+HUB_FILE = "tokenizer.json"
 
 
 def read_vocab(path: Path) -> list[str]:
-    """Read and check a vocabulary file, or the `vocab.txt` of a folder.
+    """Read and check a vocabulary: a vocab.txt, a tokenizer.json, or a folder that holds one.
+
+    Of the two in one folder vocab.txt is read; transformers 5 saves tokenizer.json alone.
 
     Raises:
         UserError: no such file, no entries, an empty or doubled entry, or a special piece missing.
     """
-    file = path / VOCAB_FILE if path.is_dir() else path
+    file = path
+    if path.is_dir():
+        found = [path / name for name in (VOCAB_FILE, HUB_FILE) if (path / name).is_file()]
+        file = found[0] if found else path / VOCAB_FILE
     if not file.is_file():
         raise UserError(
             f"{file}: no such vocabulary; expected a vocab.txt with one piece a line, "
-            "or a folder that holds one"
+            "or a folder that holds one (or a tokenizer.json)"
         )
-    vocab = [piece for _, piece in read_lines(file)]
+    vocab = _hub_vocab(file) if file.suffix == ".json" else [piece for _, piece in read_lines(file)]
     check_vocab(vocab, str(file))
     return vocab
+
+
+def _hub_vocab(path: Path) -> list[str]:
+    try:
+        model = json.loads(path.read_bytes())["model"]
+        kind, ids = model["type"], model["vocab"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a tokenizer.json of transformers ({error!r})") from None
+    if kind != "WordPiece" or sorted(ids.values()) != list(range(len(ids))):
+        raise UserError(
+            f"{path}: a {kind} model of {len(ids):,} entries; expected WordPiece with ids 0, 1, …"
+        )
+    return sorted(ids, key=ids.__getitem__)
 
 
 def check_vocab(vocab: Sequence[str], source: str) -> None:

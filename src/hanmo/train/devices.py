@@ -18,6 +18,7 @@ import torch
 from hanmo.core.errors import UserError, nearest
 
 PRECISIONS = ("auto", "fp32", "bf16")
+NAMES = ("cpu", "cuda")
 # mallopt(3) parameters: keep freed blocks instead of giving them back to the system. A training
 # step allocates the same large blocks again and again; page faults cost 20–30 % (facts/15).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
@@ -48,14 +49,18 @@ def prepare(
         name: "cpu" or "cuda"; default: CUDA when there is one.
 
     Raises:
-        UserError: unknown precision, or CUDA asked for where there is none.
+        UserError: unknown precision or device, CUDA asked for where there is none, or no threads.
     """
     if precision not in PRECISIONS:
         raise UserError(f"precision: no {precision!r}{nearest(precision, PRECISIONS)}")
+    if name is not None and name not in NAMES:
+        raise UserError(f"device: no {name!r}{nearest(name, NAMES)}")
+    if threads is not None and threads < 1:
+        raise UserError(f"threads: got {threads}; expected 1 or more")
     chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
     if chosen == "cuda" and not torch.cuda.is_available():
         raise UserError("device: 'cuda' asked for, but torch sees no GPU; leave --device out")
-    if threads:
+    if threads is not None:
         torch.set_num_threads(threads)
     if chosen == "cpu":
         keep_freed_memory()

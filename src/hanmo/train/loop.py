@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import nn
 
+from hanmo.core.seeds import generator
 from hanmo.model.trainable import Batch, Trainable
 from hanmo.train.devices import Device
 
@@ -81,7 +82,8 @@ def train_steps(
     clock = time.perf_counter()
     for step in range(start, stop):
         batch = next(source)
-        torch.manual_seed(seed << 32 | step)
+        # Hashed: torch's CPU generator reads only the low 32 bits of what it is seeded with.
+        torch.manual_seed(int(generator(seed, "dropout", step).integers(1 << 63)))
         rate = learning_rate(step)
         for group in optimizer.param_groups:
             group["lr"] = rate

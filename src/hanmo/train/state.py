@@ -84,7 +84,7 @@ def latest(out: Path) -> Path | None:
         try:
             artifact.read_manifest(folder, KIND)
             artifact.verify(folder)
-        except UserError as error:
+        except (UserError, KeyError, TypeError) as error:  # the last two: a damaged manifest
             say(f"resume: passing over a damaged checkpoint: {error}")
             continue
         return folder
@@ -101,12 +101,22 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
     return TrainingState(**json.loads((folder / _TRAINING).read_text(encoding="utf-8")))
 
 
-def prune(out: Path, keep: int) -> None:
-    """Remove all but the newest `keep` checkpoints, and what killed saves left."""
-    for folder in sorted(out.glob("step-*[0-9]"))[:-keep]:
+def prune(out: Path, keep: int, *, newest: Path) -> None:
+    """Remove all but `newest` and the `keep` - 1 before it.
+
+    Checkpoints after `newest` are those that resuming passed over as damaged.
+    """
+    folders = sorted(out.glob("step-*[0-9]"))
+    end = folders.index(newest) + 1
+    for folder in folders[end:] + folders[: max(0, end - keep)]:
         shutil.rmtree(folder)
-    for folder in (*out.glob("step-*.partial"), *out.glob("step-*.old")):
-        shutil.rmtree(folder)
+
+
+def sweep(out: Path) -> None:
+    """Remove what killed saves left; before the first save of a run."""
+    for pattern in ("step-*.partial", "step-*.replaced"):
+        for folder in out.glob(pattern):
+            shutil.rmtree(folder)
 
 
 def publish(

@@ -1,5 +1,7 @@
 """The quick road gives what the crate gives, piece for piece and span for span."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -76,6 +78,17 @@ def test_an_odd_character_sends_its_text_through_the_crate(
         CharTable, "_ask", lambda self, char: char_table._ODD if char == "国" else ask(self, char)
     )
     assert_same(id_of, CharTable(id_of), ["中国 hello", "国", "人民", "中", "国大"])
+
+
+def test_threads_share_a_table(id_of: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(char_table, "_MAX_WORDS", 5)
+    shared = CharTable(id_of)
+    texts = [f"hello{i} 中{i % 7}国 café" for i in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda text: shared.encode_batch([text])[0], texts))
+    for rows, (ids, spans) in zip(encode_rows(build(id_of), texts), found, strict=True):
+        assert rows[:, 0].tolist() == ids.tolist()
+        assert rows[:, 1:].tolist() == spans.tolist()
 
 
 def test_results_are_plain_arrays(table: CharTable) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hanmo.core.errors import UserError
+from hanmo.text.tokenizer import Tokenizer
 from hanmo.text.vocab import SPECIALS, read_vocab, write_vocab
 
 LINE_SEPARATOR = "\u2028"
@@ -38,6 +39,28 @@ def test_unusable_files(tmp_path: Path, entries: list[str], message: str) -> Non
     path.write_text("".join(entry + "\n" for entry in entries), encoding="utf-8")
     with pytest.raises(UserError, match=message):
         read_vocab(path)
+
+
+def test_tokenizer_json_serves_where_there_is_no_vocab_txt(tmp_path: Path) -> None:
+    vocab = [*SPECIALS, LINE_SEPARATOR, "中", "##国"]
+    Tokenizer(vocab).save(tmp_path)
+    (tmp_path / "vocab.txt").unlink()
+    assert read_vocab(tmp_path) == vocab
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not a tokenizer.json"),
+        ("[]", "not a tokenizer.json"),
+        ('{"model": {"type": "BPE", "vocab": {}}}', "a BPE model of 0 entries"),
+        ('{"model": {"type": "WordPiece", "vocab": {"a": 1}}}', "expected WordPiece with ids 0, 1"),
+    ],
+)
+def test_unusable_tokenizer_json(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(UserError, match=message):
+        read_vocab(tmp_path)
 
 
 def test_no_file(tmp_path: Path) -> None:

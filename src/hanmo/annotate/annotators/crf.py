@@ -2,8 +2,8 @@
 
 In: texts. Out: sentences with the layers pos, ner and dep. The shipped model is trained on
 UD_Chinese-GSDSimp and UNER_Chinese-GSDSIMP (CC BY-SA 4.0, see its NOTICE); `hanmo train-annotator`
-trains another. A relation is a label per word, as LERT needs it: no heads. Engine: CRFsuite
-(Okazaki 2007) through python-crfsuite.
+trains another. A relation is a label per word, as LERT needs it: no heads. Trained with
+CRFsuite (Okazaki 2007), decoded here in batches.
 
 Example: ``Annotator().annotate(["我们去北京。"])[0].layers["pos"]``
 """
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hanmo.annotate._crf_model import LAYERS, SHIPPED, open_taggers
+from hanmo.annotate._crf_model import LAYERS, SHIPPED, open_model
 from hanmo.annotate._crf_tagging import segment, tag_words
 from hanmo.annotate.sentence import Sentence
 from hanmo.core.errors import UserError, nearest
@@ -47,7 +47,5 @@ class Annotator:
             UserError: The model folder is missing, damaged or of another version.
         """
         # Opened here and kept per process, so that the annotator itself is small and picklable.
-        taggers = open_taggers(self.model or SHIPPED)
-        return [
-            tag_words(taggers, text, segment(taggers["cws"], text), self.layers) for text in texts
-        ]
+        model = open_model(self.model or SHIPPED)
+        return tag_words(model, texts, segment(model, texts), self.layers)

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# The whole road on real text: three objectives from the same words, each fine-tuned with three
+# seeds on ChnSentiCorp beside the same encoder from random weights.
+#
+#   examples/real_road.sh DATA OUT
+#
+# DATA holds raw/{wiki_zh,news_cctv,tech_lctt}.txt[.xz], vocab/vocab.txt and
+# single/chnsenticorp/{train,dev,test}.tsv[.xz]. Every stage continues where a kill left it: run the
+# same line again. STEPS, BATCH, WORKERS and SEEDS may be set in the environment.
+set -euo pipefail
+[ $# -eq 2 ] || { echo "usage: examples/real_road.sh DATA OUT" >&2; exit 2; }
+data=$1 out=$2
+hanmo=${HANMO:-hanmo}
+# 2,500 steps of 72 sequences of up to 128 pieces: at least 20 million pieces (see log.jsonl).
+steps=${STEPS:-2500} batch=${BATCH:-72} workers=${WORKERS:-2} seeds=${SEEDS:-3}
+mkdir -p "$out"
+
+raw=()
+for name in wiki_zh news_cctv tech_lctt; do
+  raw+=("$(ls "$data/raw/$name".txt* | head -1)")
+done
+$hanmo prepare "${raw[@]}" --out "$out/corpus" --workers "$workers"
+$hanmo annotate "$out/corpus" --annotator crf --out "$out/sentences" --workers "$workers"
+$hanmo encode "$out/sentences" --vocab "$data/vocab/vocab.txt" --out "$out/shards" --workers "$workers"
+
+pretrain() { # name, objective, further flags
+  local name=$1 objective=$2
+  shift 2
+  $hanmo pretrain "$out/shards" --objective "$objective" "$@" --size tiny --max-length 128 \
+    --steps "$steps" --batch-size "$batch" --learning-rate 5e-4 --dropout 0 --seed 1 \
+    --save-every 250 --log-every 10 --out "$out/pretrain/$name" --resume
+}
+pretrain mlm-piece mlm --mlm.unit piece
+pretrain mlm-word mlm --mlm.unit word
+pretrain lert lert
+
+$hanmo evaluate --tasks chnsenticorp --data "$data" --seeds "$seeds" --out "$out/runs" --models \
+  "random=random:$out/pretrain/lert" "mlm-piece=$out/pretrain/mlm-piece" \
+  "mlm-word=$out/pretrain/mlm-word" "lert=$out/pretrain/lert"
+$hanmo report "$out/runs"

@@ -1,0 +1,167 @@
+"""Scores of parts of speech, entity labels and relations of many sentences, from tables.
+
+In: words, then their parts of speech. Out: float32 arrays of emission scores, equal to what
+CRFsuite adds up from the attributes of `_crf_features`. What a word says of itself and of its
+neighbours is one table row, made when the word is first met; the rest are `TagTables`.
+Shapes: N words of all sentences, L labels. In flat arrays an edge (row 0, tag 0) stands before and
+after each sentence.
+
+Example: ``scorer.pos_emissions(scorer.words([["我们", "去"]]), [2])`` is an array [2, L].
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from hanmo.annotate._crf_features import (
+    EDGE,
+    after_in_clause,
+    before_in_clause,
+    word_attributes,
+)
+from hanmo.annotate._crf_segment_scores import inner_places
+from hanmo.annotate._crf_tag_tables import AFTER_NUMBERS, BEFORE_NUMBERS, TagTables
+from hanmo.annotate._crf_weights import Weights
+
+_MOST_WORDS = 1 << 16  # kept with their scores; then the table is begun again
+
+
+class WordScorer:
+    """Scores of the three layers for words.
+
+    The layers are scored in one table row per word: for each layer what the word says of itself,
+    of the next and of the previous word.
+    """
+
+    def __init__(self, pos: Weights, ner: Weights, dep: Weights) -> None:
+        self._layers = (pos, ner, dep)
+        bounds = np.cumsum([0, *(len(w.labels) for w in self._layers for _ in range(3))])
+        self._slices = [slice(a, b) for a, b in pairwise(bounds)]
+        self._width = int(bounds[-1])
+        tables = TagTables(ner, pos.labels)
+        self._tags = tables.numbers
+        self._entity_tags = tables.triples("012345")
+        tables = TagTables(dep, pos.labels)
+        self._relation_tags = tables.triples("012345")
+        self._relation_tags_left = tables.triples("6")
+        self._relation_tags_right = tables.triples("7")
+        self._clauses = tables.clauses()
+        self._names_before, self._before = tables.neighbours("8")
+        self._names_after, self._after = tables.neighbours("9")
+        self._forget()
+
+    def _forget(self) -> None:
+        self._rows: dict[str, int] = {}
+        self._table = np.zeros((1024, self._width), dtype=np.float32)
+        self._names = np.zeros((1024, 2), dtype=np.int32)
+        self._find([EDGE])
+
+    def words(self, sentences: Sequence[Sequence[str]]) -> np.ndarray:
+        """Return the table row of every word, an edge before and after each sentence."""
+        if len(self._rows) > _MOST_WORDS:
+            self._forget()
+        flat = [EDGE]
+        for forms in sentences:
+            flat += forms
+            flat.append(EDGE)
+        return self._find(flat)
+
+    def _find(self, forms: Sequence[str]) -> np.ndarray:
+        """Return the table rows of words; makes those that are missing."""
+        try:
+            return np.array([self._rows[form] for form in forms], dtype=np.intp)
+        except KeyError:
+            for form in forms:
+                if form not in self._rows:
+                    self._add(form)
+            return np.array([self._rows[form] for form in forms], dtype=np.intp)
+
+    def _add(self, form: str) -> None:
+        row = len(self._rows)
+        if row == len(self._table):
+            self._table = np.concatenate([self._table, np.zeros_like(self._table)])
+            self._names = np.concatenate([self._names, np.zeros_like(self._names)])
+        part = iter(self._slices)
+        for weights in self._layers:
+            for attributes in word_attributes(form):
+                known = [weights.attributes[a] for a in attributes if a in weights.attributes]
+                self._table[row, next(part)] = weights.state[known].sum(axis=0)
+        self._names[row] = self._names_before.get(form, 0), self._names_after.get(form, 0)
+        self._rows[form] = row
+
+    def _of_words(self, layer: int, rows: np.ndarray) -> np.ndarray:
+        own, to_next, to_previous = (self._table[:, s] for s in self._slices[3 * layer :][:3])
+        return own[rows[1:-1]] + to_next[rows[:-2]] + to_previous[rows[2:]]
+
+    def pos_emissions(self, rows: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
+        """Return float32 [N, L] for parts of speech.
+
+        Args:
+            rows: What `words` gave.
+            lengths: Words of each sentence.
+        """
+        return self._of_words(0, rows)[inner_places(lengths, gap=1)]
+
+    def tag_numbers(self, sentences: Sequence[Sequence[str]]) -> np.ndarray:
+        """Return the numbers of the parts of speech of every word, with the edges of `words`."""
+        flat = [EDGE]
+        for tags in sentences:
+            flat += tags
+            flat.append(EDGE)
+        return np.array([self._tags[tag] for tag in flat], dtype=np.intp)
+
+    def entity_emissions(
+        self, rows: np.ndarray, tags: np.ndarray, lengths: Sequence[int]
+    ) -> np.ndarray:
+        """Return float32 [N, L] for entity labels.
+
+        Args:
+            rows: What `words` gave.
+            tags: What `tag_numbers` gave.
+            lengths: Words of each sentence.
+        """
+        total = self._of_words(1, rows)
+        total += self._entity_tags[tags[:-2], tags[1:-1], tags[2:]]
+        return total[inner_places(lengths, gap=1)]
+
+    def relation_emissions(
+        self,
+        rows: np.ndarray,
+        tags: np.ndarray,
+        forms: Sequence[Sequence[str]],
+        pos: Sequence[Sequence[str]],
+    ) -> np.ndarray:
+        """Return float32 [N, L] for relations.
+
+        Args:
+            rows: What `words` gave.
+            tags: What `tag_numbers` gave.
+            forms: The words of each sentence.
+            pos: Their parts of speech.
+        """
+        inner = inner_places([len(words) for words in forms], gap=1)
+        total = self._of_words(2, rows)
+        before, here, after = tags[:-2], tags[1:-1], tags[2:]
+        total += self._relation_tags[before, here, after]
+        total += self._before[self._names[rows[:-2], 0], here]
+        total += self._after[self._names[rows[2:], 1], here]
+        total = total[inner]
+        # One tag further on either side; the edge again where the sentence has ended.
+        further = np.where(before[inner] == 0, 0, tags[np.maximum(inner - 1, 0)])
+        total += self._relation_tags_left[further, before[inner], here[inner]]
+        further = np.where(after[inner] == 0, 0, tags[np.minimum(inner + 3, len(tags) - 1)])
+        total += self._relation_tags_right[here[inner], after[inner], further]
+        left, right = self._clause_numbers(forms, pos)
+        total += self._clauses[here[inner], left, right]
+        return total
+
+    def _clause_numbers(
+        self, forms: Sequence[Sequence[str]], pos: Sequence[Sequence[str]]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        left: list[int] = []
+        right: list[int] = []
+        for words, tags in zip(forms, pos, strict=True):
+            left += map(BEFORE_NUMBERS.__getitem__, before_in_clause(words, tags))
+            right += map(AFTER_NUMBERS.__getitem__, after_in_clause(words, tags))
+        return np.array(left, dtype=np.intp), np.array(right, dtype=np.intp)

@@ -1,0 +1,298 @@
+"""Walk the whole road on the sample that comes with hanmo, from raw text to scores, in minutes.
+
+In: nothing. Out: a folder with everything that the road makes: corpus, sentences, vocabulary,
+shards, a tiny LERT, fine-tuned models, a table of scores, a picture of the losses. Every stage is
+printed as the command that does the same, to be repeated with data of your own. The same command
+continues an interrupted demo.
+
+    hanmo demo --out hanmo-demo
+"""
+
+import dataclasses
+import json
+import shlex
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hanmo import samples
+from hanmo.core import registry
+from hanmo.core.artifact import MANIFEST, plain
+from hanmo.core.errors import UserError
+from hanmo.core.files import json_lines, write_json
+from hanmo.core.log import say
+
+COMMANDS = "hanmo.commands"
+# A quarter of the width and half of the layers of "tiny": seconds instead of minutes.
+SHAPE = {
+    "vocab_size": 2096,  # pretrain takes the number from the shards
+    "hidden_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 512,
+    "max_position_embeddings": 128,
+}
+SEEDS = (1, 2)
+FINETUNE: Mapping[str, Any] = {"task": "sample-reviews", "threads": 1}
+MASKED = "老人沿着[MASK][MASK]慢慢地走。"
+PLAIN = "昨天下午，老师在北京买了三本书。"
+REVIEW = "味道很好，下次还来。"
+_NOTE = """\
+What this shows: every stage runs, and what each makes. What it cannot show: quality. The sample is
+150 KB of text; published models read 20 GB. Expect the label losses to fall well below their start,
+the masked-LM loss to end near that of guessing frequent characters, fillings that are mostly
+frequent characters, and scores of which two seeds and 60 test reviews say little (a difference
+below 0.1 is noise). For a real model give the same commands more text, --size small or base, and
+steps in the ten thousands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Settings of `hanmo demo`.
+
+    Attributes:
+        out: Folder to make, or to continue.
+        steps: Steps of pre-training.
+    """
+
+    out: Path = Path("hanmo-demo")
+    steps: int = 400
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Walk the road.
+
+    Returns:
+        "text": the summary; "stages": verb, seconds, what was made and figures of each; "picture":
+        the PNG; "exit_code" when a signal stopped it.
+
+    Raises:
+        UserError: `out` holds something else, or a demo of another length.
+    """
+    _open(config)
+    road = Road()
+    try:
+        _walk(config, road)
+    except Stopped as stop:
+        say("demo: stopped; the same command continues")
+        return {"exit_code": stop.code}
+    picture = config.out / "losses.png"
+    _draw(config.out / "lert" / "log.jsonl", picture)
+    stages = [plain(stage) for stage in road.stages]
+    return {"text": _summary(road, picture), "stages": stages, "picture": str(picture)}
+
+
+def _walk(config: Config, road: "Road") -> None:
+    """Call the verbs one after the other: this is the road."""
+    out = config.out
+    road.go("prepare", _documents, inputs=[samples.folder() / "text"], out=out / "corpus")
+    road.go("annotate", _sentences, corpus=[out / "corpus"], out=out / "sentences")
+    road.go("train-vocab", _entries, inputs=[out / "corpus"], out=out / "vocab.txt", size=4000)
+    road.go(
+        "encode",
+        _pieces,
+        sentences=out / "sentences",
+        vocab=out / "vocab.txt",
+        out=out / "shards",
+    )
+    lert = out / "lert"
+    road.go(
+        "pretrain",
+        lambda result: _losses(lert / "log.jsonl", result),
+        shards=out / "shards",
+        objective="lert",
+        size=str(out / "size.json"),
+        steps=config.steps,
+        max_length=128,
+        batch_size=16,
+        learning_rate=2e-3,
+        # Two threads on matrices this small gain little, and wait for each other on a busy machine.
+        threads=1,
+        resume=lert.exists() and not (lert / MANIFEST).exists(),
+        out=lert,
+    )
+    runs = out / "runs"
+    for init, name in (("pretrained", "lert"), ("random", "lert-random")):
+        for seed in SEEDS:
+            road.go(
+                "finetune",
+                _scores,
+                model=lert,
+                init=init,
+                seed=seed,
+                save_model=init == "pretrained" and seed == SEEDS[0],
+                out=runs / name / f"seed-{seed}",
+                **FINETUNE,
+            )
+    road.go("report", _table, runs=[runs], out=out / "table.md")
+    fine_tuned = runs / "lert" / f"seed-{SEEDS[0]}" / "model"
+    road.go("predict", _filled, model=lert, kind="fill-mask", text=MASKED)
+    road.go("predict", _labelled, model=lert, kind="tags", text=PLAIN, mask_words=True, top_k=3)
+    road.go("predict", _classified, model=fine_tuned, kind="classify", text=REVIEW)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What one call of a verb did."""
+
+    verb: str
+    settings: Mapping[str, Any]
+    command: str
+    seconds: float
+    made: str
+    figures: str
+
+
+class Stopped(Exception):  # noqa: N818 - a signal, not an error
+    """A stage was stopped by a signal and has saved its work."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Road:
+    """Calls verbs by name, prints each as a command line, and keeps what it did."""
+
+    def __init__(self) -> None:
+        self.stages: list[Stage] = []
+
+    def go(self, verb: str, figures: Callable[[Any], str], **settings: Any) -> None:
+        """Run `hanmo VERB` with these settings.
+
+        Args:
+            verb: name of the command.
+            figures: result of the command → what the summary says of it.
+            settings: fields of the command's `Config`.
+
+        Raises:
+            Stopped: a signal stopped the command.
+        """
+        module = registry.load(COMMANDS, verb)
+        config = module.Config(**settings)
+        command = command_line(verb, config)
+        say(f"\n$ {command}")
+        start = time.perf_counter()
+        result = module.run(config)
+        if result.get("exit_code"):
+            raise Stopped(int(result["exit_code"]))
+        seconds = round(time.perf_counter() - start, 1)
+        if isinstance(result.get("text"), str):
+            say(result["text"].rstrip())
+        made = str(settings.get("out", ""))
+        self.stages.append(Stage(verb, settings, command, seconds, made, figures(result)))
+        say(f"  {self.stages[-1].figures}  ({seconds} s)")
+
+
+def command_line(verb: str, config: Any) -> str:
+    """Write a command's `Config` as the command line that gives it; defaults are left out."""
+    words, flags = ["hanmo", verb], []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        items = [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
+        if field.metadata.get("positional"):
+            words += [] if value is None else items
+        elif value != field.default and value is not None and field.name != "options":
+            flags.append(f"--{field.name.replace('_', '-')}")
+            flags += [] if value is True else items
+    return shlex.join(words + flags)
+
+
+def _open(config: Config) -> None:
+    """Make the folder, or check that it is a demo of the same length."""
+    if config.steps < 1:
+        raise UserError(f"--steps: got {config.steps}, expected 1 or more")
+    marker, content = config.out / "demo.json", {"steps": config.steps}
+    if marker.is_file():
+        before = json.loads(marker.read_text(encoding="utf-8"))
+        if before != content:
+            raise UserError(
+                f"{config.out}: holds a demo of {before.get('steps')} steps, not {config.steps}; "
+                "choose another --out"
+            )
+    elif config.out.exists() and (not config.out.is_dir() or any(config.out.iterdir())):
+        raise UserError(f"{config.out}: exists and is no demo; choose another --out")
+    config.out.mkdir(parents=True, exist_ok=True)
+    write_json(config.out / "size.json", SHAPE)
+    write_json(marker, content)
+
+
+def _draw(log: Path, picture: Path) -> None:
+    from hanmo.report.plots import plot_losses
+
+    plot_losses(log, picture)
+
+
+def _summary(road: Road, picture: Path) -> str:
+    import io
+
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading, justify in (("stage", "left"), ("seconds", "right"), ("figures", "left")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for stage in road.stages:
+        table.add_row(stage.verb, f"{stage.seconds:.1f}", stage.figures)
+    table.add_row("all", f"{sum(stage.seconds for stage in road.stages):.1f}", "")
+    stream = io.StringIO()
+    Console(file=stream, width=100, highlight=False, markup=False, emoji=False).print(table)
+    return f"{stream.getvalue()}\nlosses and weights over the steps: {picture}\n\n{_NOTE}\n"
+
+
+def _documents(result: Mapping[str, Any]) -> str:
+    return f"{result['kept']:,} documents, {result['characters']:,} characters"
+
+
+def _sentences(result: Mapping[str, Any]) -> str:
+    layers = [key.removeprefix("labels_") for key in result if key.startswith("labels_")]
+    return f"{result['sentences']:,} sentences, {result['words']:,} words with {', '.join(layers)}"
+
+
+def _entries(result: Mapping[str, Any]) -> str:
+    return f"{result['entries']:,} pieces"
+
+
+def _pieces(result: Mapping[str, Any]) -> str:
+    return f"{result['pieces']:,} pieces, {result['unknown_pieces']:,} of them unknown"
+
+
+def _losses(log: Path, result: Mapping[str, Any]) -> str:
+    records = [record for _, record in json_lines(log)]
+    first, last = records[0], records[-1]
+    losses = [key for key in last if key.startswith("loss/")]
+    shown = [f"{key.removeprefix('loss/')} {first[key]:.2f} → {last[key]:.2f}" for key in losses]
+    return f"loss of {', '.join(shown)} in {result['steps']:,} steps"
+
+
+def _scores(result: Mapping[str, Any]) -> str:
+    name, seed = Path(result["run"]).parts[-2:]
+    return f"{name} {seed}: accuracy dev {result['dev accuracy']:.3f}, test " + (
+        f"{result['test accuracy']:.3f}"
+    )
+
+
+def _table(result: Mapping[str, Any]) -> str:
+    return "dev and test accuracy, best (mean) of the seeds"
+
+
+def _filled(result: Mapping[str, Any]) -> str:
+    [word] = result["answer"]["words"]
+    best = word["fillings"][0]
+    return f"{result['answer']['filled']} ({best['probability']:.3f})"
+
+
+def _labelled(result: Mapping[str, Any]) -> str:
+    same = total = 0
+    for word in result["answer"]["words"]:
+        for layer, label in word["annotator"].items():
+            total += 1
+            same += label == word["layers"][layer][0]["label"]
+    return f"{same} of {total} labels of hidden words as the annotator, who sees them"
+
+
+def _classified(result: Mapping[str, Any]) -> str:
+    best = result["answer"]["labels"][0]
+    return f"{result['answer']['text']} → {best['label']} ({best['probability']:.3f})"

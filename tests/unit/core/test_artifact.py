@@ -1,0 +1,429 @@
+"""A stage's folder is whole or not there: kills, continuing, other settings, damage."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hanmo.core import artifact
+from hanmo.core.artifact import building, digest, plain, read_manifest, verify
+from hanmo.core.errors import UserError
+from hanmo.core.files import sha256
+
+KIND = "corpus"
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings of the toy stage."""
+
+    out: Path
+    seed: int = 1
+    rates: tuple[float, ...] = (0.1, 0.2)
+    workers: int = 1
+    name: str | None = None
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing of the stage runs after it."""
+
+
+def make(out: Path, **options: Any) -> artifact.Build:
+    """Run the toy stage: two files, one count; a file that is there already is kept."""
+    inputs = options.pop("inputs", {})
+    overwrite = options.pop("overwrite", False)
+    config = Config(out, **options)
+    with building(out, kind=KIND, config=config, inputs=inputs, overwrite=overwrite) as build:
+        if build.finished:
+            return build
+        for name in ("a.txt", "sub/b.txt"):
+            path = build.dir / name
+            path.parent.mkdir(exist_ok=True)
+            if not path.exists():
+                path.write_text(f"{name} {config.seed}")
+        build.counts["files"] = 2
+    return build
+
+
+def killed_at(
+    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, out: Path, **options: Any
+) -> None:
+    """Run the toy stage and kill it when it calls `owner.name`."""
+
+    def kill(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(owner, name, kill)
+        make(out, **options)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
+
+
+def test_a_finished_folder_says_all_of_itself(tmp_path: Path) -> None:
+    text = tmp_path / "in.txt"
+    text.write_text("字")
+    build = make(tmp_path / "out", inputs={"text": text})
+    assert not build.finished
+    manifest = read_manifest(tmp_path / "out", KIND)
+    assert (manifest.kind, manifest.version) == (KIND, artifact.FORMAT_VERSION)
+    assert manifest.config["rates"] == [0.1, 0.2]
+    assert manifest.inputs == {"text": sha256(text)}
+    assert manifest.counts == {"files": 2}
+    assert sorted(manifest.files) == ["a.txt", "sub/b.txt"]
+    verify(tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.txt", "out"]
+
+
+def test_twice_is_once(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "er" / "out"
+    make(out)
+    before = contents(out)
+    build = make(out, workers=8)  # not content
+    assert build.finished
+    assert build.counts == {"files": 2}
+    assert contents(out) == before
+
+
+def test_the_same_settings_give_the_same_bytes(tmp_path: Path) -> None:
+    make(tmp_path / "x" / "out")
+    make(tmp_path / "y" / "out")
+    first, second = contents(tmp_path / "x/out"), contents(tmp_path / "y/out")
+    manifests = [json.loads(made.pop("manifest.json")) for made in (first, second)]
+    for manifest in manifests:
+        del manifest["config"]["out"]
+    assert first == second
+    assert manifests[0] == manifests[1]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        pytest.param(Path, "write_text", id="before the files"),
+        pytest.param(artifact, "sha256", id="between files and manifest"),
+        pytest.param(artifact, "write_atomic", id="at the manifest"),
+        pytest.param(artifact, "_publish", id="behind the manifest"),
+        pytest.param(Path, "rename", id="at the name"),
+    ],
+)
+def test_a_kill_leaves_nothing_readable_and_the_same_command_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
+) -> None:
+    out = tmp_path / "out"
+    killed_at(monkeypatch, owner, name, out)
+    assert not out.exists()
+    with pytest.raises(UserError, match=r"out: not finished \(out\.partial is there\): run"):
+        read_manifest(out)
+    with pytest.raises(UserError, match=r"other settings \(seed was 1, now 2\); repeat"):
+        make(out, seed=2)
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out.partial").rglob("*.txt")}
+    assert len(kept) == (0 if name == "write_text" else 2)
+    make(out)
+    made = {path.name: path.stat().st_mtime_ns for path in out.rglob("*.txt")}
+    assert all(made[path.name] == time for path, time in kept.items())
+    verify(out)
+    make(tmp_path / "plain" / "out")
+    wanted = contents(tmp_path / "plain" / "out")
+    assert contents(out).keys() == wanted.keys()
+    assert [p.name for p in tmp_path.iterdir() if p.name != "plain"] == ["out"]
+
+
+def test_a_stage_that_fails_leaves_no_folder(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(ZeroDivisionError), building(out, kind=KIND, config={}) as build:
+        (build.dir / "a.txt").write_text("half")
+        raise ZeroDivisionError
+    assert not out.exists()
+    with pytest.raises(UserError, match="not a finished folder made by hanmo"):
+        read_manifest(tmp_path / "out.partial")
+
+
+def test_kill_9_while_building(tmp_path: Path) -> None:
+    program = (
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from hanmo.core.artifact import building\n"
+        "from hanmo.core.files import write_atomic\n"
+        f"with building(Path({str(tmp_path / 'out')!r}), kind='corpus', config={{}}) as build:\n"
+        "    write_atomic(build.dir / 'a.txt', 'whole')\n"
+        "    os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    write_atomic(build.dir / 'b.txt', 'torn')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "out").exists()
+    with building(tmp_path / "out", kind=KIND, config={}) as build:
+        names = {path.name for path in build.dir.iterdir() if path.is_file()}
+        assert names - {name for name in names if name.startswith(".b.txt.")} == {"a.txt"}
+        (build.dir / "b.txt").write_text("whole")
+    assert contents(tmp_path / "out").keys() == {"a.txt", "b.txt", "manifest.json"}
+    assert read_manifest(tmp_path / "out").files.keys() == {"a.txt", "b.txt"}
+
+
+@pytest.mark.parametrize("cause", [None, OSError(28, "full")])
+def test_who_mends_a_mistake_may_start_again(tmp_path: Path, cause: OSError | None) -> None:
+    out = tmp_path / "out"
+
+    def fail(seed: int) -> None:
+        with building(out, kind=KIND, config={"seed": seed}) as build:
+            (build.dir / f"{seed}.txt").touch()
+            raise UserError("a.txt:3: not UTF-8") from cause
+
+    with pytest.raises(UserError, match="not UTF-8"):
+        fail(1)
+    if cause is not None:  # nobody's mistake: what was done is worth keeping
+        with pytest.raises(UserError, match="other settings"):
+            fail(2)
+        return
+    with pytest.raises(UserError, match="not UTF-8"):
+        fail(2)
+    with building(out, kind=KIND, config={"seed": 2}) as build:
+        assert [path.name for path in build.dir.glob("*.txt")] == ["2.txt"]
+    assert contents(out).keys() == {"2.txt", "manifest.json"}
+
+
+def test_a_mistake_that_was_mended_is_forgotten(tmp_path: Path) -> None:
+    def end(error: BaseException, seed: int) -> None:
+        with (
+            pytest.raises(type(error)),
+            building(tmp_path / "out", kind=KIND, config={"seed": seed}),
+        ):
+            raise error
+
+    end(UserError("a.txt:3: not UTF-8"), 1)
+    end(Killed(), 1)
+    with (
+        pytest.raises(UserError, match="left by an interrupted run with other settings"),
+        building(tmp_path / "out", kind=KIND, config={"seed": 2}),
+    ):
+        pass
+
+
+def test_state_survives_a_kill_and_not_the_end(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(Killed), building(out, kind=KIND, config={}) as build:
+        (build.state_dir / "done").touch()
+        raise Killed
+    with building(out, kind=KIND, config={}) as build:
+        assert (build.state_dir / "done").exists()
+    assert contents(out).keys() == {"manifest.json"}
+
+
+def test_other_settings_are_refused_unless_overwritten(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    make(out)
+    with pytest.raises(UserError) as caught:
+        make(out, seed=2, rates=(0.3,))
+    assert str(caught.value) == (
+        f"{out}: already finished with other settings (rates was [0.1, 0.2], now [0.3]; "
+        "seed was 1, now 2); choose another --out, or pass --overwrite to replace it"
+    )
+    assert contents(out)["a.txt"] == "a.txt 1"
+    make(out, seed=2, overwrite=True)
+    assert contents(out)["a.txt"] == "a.txt 2"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_old_folder_stays_until_the_new_one_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    make(out)
+    killed_at(monkeypatch, artifact, "_publish", out, seed=2, overwrite=True)
+    verify(out)
+    assert contents(out)["a.txt"] == "a.txt 1"
+
+
+def test_a_kill_between_the_two_renames_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    make(out)
+    rename = Path.rename
+
+    def rename_away_only(path: Path, target: Path) -> Path:
+        if path.name == "out.partial":
+            raise Killed
+        return rename(path, target)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Path, "rename", rename_away_only)
+        make(out, seed=2, overwrite=True)
+    assert make(out, seed=2).finished
+    assert contents(out)["a.txt"] == "a.txt 2"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_changed_inputs_are_other_settings(tmp_path: Path) -> None:
+    text, out = tmp_path / "in.txt", tmp_path / "out"
+    text.write_text("一")
+    make(out, inputs={"text": text})
+    assert make(out, inputs={"text": text}).finished
+    text.write_text("二")
+    with pytest.raises(UserError, match=r"other settings \(input text was '\w{64}', now"):
+        make(out, inputs={"text": text})
+    with pytest.raises(UserError, match="input more was None"):
+        make(out, inputs={"text": text, "more": text})
+    with pytest.raises(UserError, match=r"none\.txt: no such file or folder"):
+        make(tmp_path / "other", inputs={"text": tmp_path / "none.txt"})
+
+
+def test_digests_follow_contents(tmp_path: Path) -> None:
+    make(tmp_path / "out")
+    assert digest(tmp_path / "out") == sha256(tmp_path / "out" / "manifest.json")
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    seen = {digest(folder)}
+    (folder / "a").write_text("1")
+    seen.add(digest(folder))
+    (folder / "a").rename(folder / "b")
+    seen.add(digest(folder))
+    (folder / "b").write_text("2")
+    seen.add(digest(folder))
+    assert len(seen) == 4
+
+
+def _a_file(tmp_path: Path) -> Path:
+    (tmp_path / "out").write_text("mine")
+    return tmp_path / "out"
+
+
+def _a_folder(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    return tmp_path / "out" / "thesis.txt"
+
+
+def _a_partial_folder(tmp_path: Path) -> Path:
+    (tmp_path / "out.partial").mkdir()
+    (tmp_path / "out.partial" / "thesis.txt").write_text("mine")
+    return tmp_path / "out.partial" / "thesis.txt"
+
+
+def _a_partial_file(tmp_path: Path) -> Path:
+    (tmp_path / "out.partial").write_text("mine")
+    return tmp_path / "out.partial"
+
+
+@pytest.mark.parametrize(
+    ("lay", "message", "overwrite"),
+    [
+        (_a_file, "out: is a file; expected a folder to make; choose another --out", False),
+        (_a_file, "out: is a file; expected a folder to make; choose another --out", True),
+        (_a_folder, "out: exists and is not a folder made by hanmo; choose another", False),
+        (_a_partial_folder, "out.partial: in the way, and not made by hanmo; move it", False),
+        (_a_partial_folder, "out.partial: in the way, and not made by hanmo; move it", True),
+        (_a_partial_file, "out.partial: in the way, and not made by hanmo; move it", True),
+    ],
+)
+def test_what_is_not_ours_is_not_touched(
+    tmp_path: Path, lay: Callable[[Path], Path], message: str, overwrite: bool
+) -> None:
+    mine = lay(tmp_path)
+    with pytest.raises(UserError) as caught:
+        make(tmp_path / "out", overwrite=overwrite)
+    assert message in str(caught.value)
+    assert mine.read_text() == "mine"
+
+
+def test_an_empty_folder_may_be_filled_and_a_neighbour_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out.old").mkdir()
+    (tmp_path / "out.old" / "backup").touch()
+    make(tmp_path / "out")
+    make(tmp_path / "out", seed=2, overwrite=True)
+    verify(tmp_path / "out")
+    assert (tmp_path / "out.old" / "backup").exists()
+
+
+def test_the_wrong_kind_is_refused(tmp_path: Path) -> None:
+    make(tmp_path / "out")
+    with pytest.raises(UserError, match=r"a folder of kind 'corpus'; expected 'shards' or 'run'$"):
+        read_manifest(tmp_path / "out", ("shards", "run"))
+    assert read_manifest(tmp_path / "out", ("shards", KIND)).kind == KIND
+    with (
+        pytest.raises(UserError, match="kind 'corpus', not 'shards'"),
+        building(tmp_path / "out", kind="shards", config={}),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"kind": "corpus"}', "\udcff"])
+def test_a_cut_manifest_is_damage(tmp_path: Path, text: str) -> None:
+    make(tmp_path / "out")
+    path = tmp_path / "out" / "manifest.json"
+    path.write_text(text, errors="surrogateescape")
+    with pytest.raises(UserError, match=r"manifest\.json: damaged manifest \(.*\); make the"):
+        read_manifest(tmp_path / "out", KIND)
+
+
+def test_every_cut_of_a_manifest_is_damage(tmp_path: Path) -> None:
+    make(tmp_path / "out")
+    path = tmp_path / "out" / "manifest.json"
+    whole = path.read_bytes()
+    for end in range(0, len(whole.rstrip()), 37):
+        path.write_bytes(whole[:end])
+        with pytest.raises(UserError, match="damaged manifest"):
+            verify(tmp_path / "out")
+
+
+def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path) -> None:
+    make(tmp_path / "out")
+    path = tmp_path / "out" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 99}))
+    with pytest.raises(UserError, match=r"format version 99; this hanmo reads up to 1; upgrade"):
+        read_manifest(tmp_path / "out")
+
+
+def test_folders_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for name, message in {
+        "none": "no such folder",
+        "file": "is a file; expected a folder with manifest.json",
+        "folder": "no manifest.json: not a finished folder made by hanmo",
+    }.items():
+        with pytest.raises(UserError) as caught:
+            read_manifest(tmp_path / name)
+        assert str(caught.value) == f"{tmp_path / name}: {message}"
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (_flip, "SHA-256 differs from the manifest; make the folder again"),
+        (lambda path: os.truncate(path, 3), "3 bytes; expected 11: cut short or overwritten"),
+        (Path.unlink, "missing, though"),
+    ],
+)
+def test_verify_names_the_damaged_file(
+    tmp_path: Path, harm: Callable[[Path], None], message: str
+) -> None:
+    make(tmp_path / "out")
+    harm(tmp_path / "out" / "sub" / "b.txt")
+    with pytest.raises(UserError) as caught:
+        verify(tmp_path / "out")
+    assert str(caught.value).startswith(f"{tmp_path / 'out' / 'sub' / 'b.txt'}: {message}")
+
+
+def test_plain_is_what_json_gives_back(tmp_path: Path) -> None:
+    values = plain({"config": Config(tmp_path), "list": [(1, Path("a"))], 3: None})
+    assert json.loads(json.dumps(values)) == values
+    assert values["config"]["out"] == str(tmp_path)
+    assert values["list"] == [[1, "a"]]

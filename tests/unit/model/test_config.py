@@ -1,0 +1,107 @@
+"""Sizes against the published parameter counts, and reading of `config.json`."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from training_cases import TINY
+
+from hanmo.annotate.tagsets import TAGSETS
+from hanmo.core.errors import UserError
+from hanmo.model.config import (
+    SIZES,
+    EncoderConfig,
+    hugging_face_config,
+    read_config,
+    size_named,
+)
+from hanmo.model.encoder import Encoder
+from hanmo.model.heads import Pooler
+from hanmo.model.masked_lm import MaskedLm
+
+# READMEs of ymcui/LERT and ymcui/Chinese-BERT-wwm (rounded there), exact by computation; with the
+# pooler, without task heads.
+PUBLISHED = {
+    "small": 15_083_776,
+    "base": 102_267_648,
+    "large": 325_522_432,
+    "rbt3": 38_476_800,
+    "rbt4": 45_564_672,
+    "rbt6": 59_740_416,
+    "rbtl3": 61_001_728,
+}
+# LERT's three label heads (facts of the released graph).
+LABEL_HEADS = {"small": 14_135, "base": 42_295, "large": 56_375}
+
+
+def count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_modules_have_the_published_number_of_parameters(size: str) -> None:
+    config = SIZES[size]
+    with torch.device("meta"):
+        n_encoder, n_pooler = count(Encoder(config)), count(Pooler(config))
+    assert n_encoder == config.parameters(pooler=False)
+    assert n_encoder + n_pooler == config.parameters() == PUBLISHED.get(size, config.parameters())
+
+
+def test_every_published_count_is_of_a_size() -> None:
+    assert set(PUBLISHED) == set(SIZES) - {"tiny"}
+
+
+@pytest.mark.parametrize("size", LABEL_HEADS)
+def test_label_heads_add_55_rows(size: str) -> None:
+    config = SIZES[size]
+    layers = {name: tuple(tags) for name, tags in TAGSETS.items()}
+    with torch.device("meta"):
+        extra = count(MaskedLm(config, layers=layers)) - count(MaskedLm(config))
+    assert extra == 55 * (config.hidden_size + 1) == LABEL_HEADS[size]
+
+
+def test_a_configuration_survives_its_file(tmp_path: Path) -> None:
+    config = dataclasses.replace(TINY, hidden_act="gelu_new", layer_norm_eps=1e-6)
+    raw = hugging_face_config(config, "BertForMaskedLM", id2label={"0": "a"})
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(raw))
+    assert read_config(path) == config
+    assert size_named(str(path)) == config
+    assert raw["model_type"] == "bert"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_size": None, "num_hidden_layers": None}, "lacks hidden_size, num_hidden_layers"),
+        ({"model_type": "electra"}, "model_type 'electra'; expected a BERT"),
+        ({"embedding_size": 8}, "expected a BERT encoder"),
+        ({"num_attention_heads": 3}, "num_attention_heads: got 3; expected a divisor"),
+        ({"hidden_act": "gelu_fast"}, "hidden_act: no 'gelu_fast'"),
+    ],
+)
+def test_what_is_no_bert_is_refused(changes: dict, message: str, tmp_path: Path) -> None:
+    raw = hugging_face_config(TINY, "BertForMaskedLM") | changes
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({key: value for key, value in raw.items() if value is not None}))
+    with pytest.raises(UserError, match=message):
+        read_config(path)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        read_config(tmp_path / "config.json")
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserError, match="not JSON"):
+        read_config(tmp_path / "config.json")
+
+
+def test_an_unknown_size_names_the_nearest() -> None:
+    with pytest.raises(UserError, match="'smal'.*small"):
+        size_named("smal")
+
+
+def test_defaults_are_bert_base() -> None:
+    assert EncoderConfig() == SIZES["base"]
