@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from training_cases import TINY, random_batch, random_sequence, tokenizer, vocabulary
 
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.core import registry
@@ -20,6 +19,7 @@ from hanmo.model.encoder import initialise
 from hanmo.model.trainable import Batch
 from hanmo.objectives._objective import PACKAGE, Corruptor, Objective, make_objective
 from hanmo.train.optim import build_optimizer
+from training_cases import TINY, random_batch, random_sequence, tokenizer, vocabulary
 
 WORDS = [1, 2, 3, 1, 1, 4, 2, 2, 1, 3]
 
@@ -79,9 +79,7 @@ def test_corrupt_is_pure_and_leaves_its_input_alone(objective: Objective) -> Non
 
 def test_other_chance_gives_another_corruption(objective: Objective) -> None:
     sequence = random_sequence(np.random.default_rng(0), WORDS * 3)
-    made = [
-        corrupt(objective, seed, sequence).inputs["input_ids"].tobytes() for seed in range(10)
-    ]
+    made = [corrupt(objective, seed, sequence).inputs["input_ids"].tobytes() for seed in range(10)]
     assert len(set(made)) > 5
 
 
@@ -102,7 +100,7 @@ def test_what_corrupt_returns_fits_the_sequence(objective: Objective) -> None:
 def test_a_corruptor_pickles_and_corrupts_alike(name: str, objective: Objective) -> None:
     sequence = random_sequence(np.random.default_rng(1), WORDS)
     corruptor = Corruptor(name, {}, vocabulary())
-    copied = pickle.loads(pickle.dumps(corruptor))  # noqa: S301 - our own bytes
+    copied = pickle.loads(pickle.dumps(corruptor))
     expected = objective.corrupt(sequence, np.random.default_rng(2), vocabulary())
     assert_same(corruptor.corrupt(sequence, np.random.default_rng(2)), expected)
     assert_same(copied.corrupt(sequence, np.random.default_rng(2)), expected)
@@ -133,7 +131,9 @@ def test_the_loss_falls_on_one_repeated_batch(objective: Objective) -> None:
         losses.total.backward()
         optimizer.step()
         optimizer.zero_grad()
-        parts.append({"total": losses.total.item()} | {k: v.item() for k, v in losses.parts.items()})
+        parts.append(
+            {"total": losses.total.item()} | {k: v.item() for k, v in losses.parts.items()}
+        )
     for key, first in parts[0].items():
         assert parts[-1][key] < 0.7 * first, (key, first, parts[-1][key])
 

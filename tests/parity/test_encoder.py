@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from training_cases import CHARACTERS, TINY, tokenizer
 
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.core.errors import UserError
@@ -17,6 +16,7 @@ from hanmo.model.config import EncoderConfig, hugging_face_config
 from hanmo.model.encoder import Encoder, initialise
 from hanmo.model.masked_lm import MaskedLm
 from hanmo.model.trainable import Batch
+from training_cases import CHARACTERS, TINY, tokenizer
 
 pytestmark = pytest.mark.parity
 transformers = pytest.importorskip("transformers")
@@ -112,9 +112,7 @@ def test_a_saved_folder_opens_in_transformers(layers: dict, tmp_path: Path) -> N
     model = MaskedLm(CONFIG, layers=layers).eval()
     randomise(model)
     checkpoint.save_model(tmp_path, model, tokenizer=tokenizer(), extra={"step": 7})
-    theirs, info = transformers.BertForMaskedLM.from_pretrained(
-        tmp_path, output_loading_info=True
-    )
+    theirs, info = transformers.BertForMaskedLM.from_pretrained(tmp_path, output_loading_info=True)
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
     assert not info["mismatched_keys"]

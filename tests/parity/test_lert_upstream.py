@@ -132,8 +132,11 @@ def model(folder: Path) -> MaskedLm:
 
 @pytest.fixture(scope="module")
 def batch(reference: dict[str, NDArray[Any]]) -> Batch:
-    arrays = {key: torch.from_numpy(np.asarray(reference[key])).long() for key in reference
-              if key not in {"seq", "pool", "losses"}}
+    arrays = {
+        key: torch.from_numpy(np.asarray(reference[key])).long()
+        for key in reference
+        if key not in {"seq", "pool", "losses"}
+    }
     ids, mask = arrays["ids"], arrays["mask"]
     rows, length = ids.shape
     flat = arrays["positions"] + torch.arange(rows)[:, None] * length

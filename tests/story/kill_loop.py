@@ -1,8 +1,8 @@
 """A program that runs `pretrain` again and again, each time killed with -9 at some system call.
 
 It trains a step, so that everything is imported, and forks for each run, which then costs a
-fraction of a second. Arguments are the settings and the calls to die at, both as JSON; it prints a JSON line a run: the call, how
-the run ended, and the step of the newest valid checkpoint.
+fraction of a second. Arguments are the settings and the calls to die at, both as JSON; it prints a
+JSON line a run: the call, how the run ended, and the step of the newest valid checkpoint.
 """
 
 import json

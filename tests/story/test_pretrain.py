@@ -12,6 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
+from hanmo.annotate.tagsets import TAGSETS
+from hanmo.core.artifact import MANIFEST, read_manifest, verify
+from hanmo.core.errors import UserError
+from hanmo.data.sequences import plan_sequences
+from hanmo.data.shards import ShardSet
+from hanmo.model import checkpoint
 from training_cases import (
     TINY,
     VOCAB,
@@ -25,40 +32,19 @@ from training_cases import (
     write_shape,
 )
 
-from hanmo.annotate.tagsets import TAGSETS
-from hanmo.core.artifact import MANIFEST, read_manifest, verify
-from hanmo.core.errors import UserError
-from hanmo.data.sequences import plan_sequences
-from hanmo.data.shards import ShardSet
-from hanmo.model import checkpoint
-
 STEPS, BATCH = 12, 8
 KILL_LOOP = Path(__file__).parent / "kill_loop.py"
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_shards(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def whole(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Unbroken runs, one an objective."""
-    folder = tmp_path_factory.mktemp("whole")
-    for objective in ("mlm", "lert"):
-        run_pretrain(shards, folder / objective, objective=objective)
-    return {objective: folder / objective for objective in ("mlm", "lert")}
 
 
 def test_the_run_has_several_epochs(shards: Path) -> None:
     """So that the steps below at which runs are broken off are in epochs 0, 1 and 2."""
     n = len(plan_sequences(ShardSet.open(shards), max_length=32))
     assert 3 * BATCH < n < 5 * BATCH
-    assert STEPS * BATCH > 2 * n
+    assert 2 * n < STEPS * BATCH
 
 
 @pytest.mark.parametrize("objective", ["mlm", "lert"])
-@pytest.mark.parametrize("stops", [[3], [4], [7], [1, 6, 10]])
+@pytest.mark.parametrize("stops", [[3], [7], [1, 6, 10]])
 def test_stopped_and_resumed_is_the_same(
     objective: str, stops: list[int], shards: Path, whole: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -149,7 +135,7 @@ def wait_for_step(out: Path, process: subprocess.Popen[str]) -> None:
 def test_a_process_that_is_terminated_and_killed_goes_on_exactly(
     shards: Path, tmp_path: Path
 ) -> None:
-    settings = {"objective": "lert", "steps": 300, "save_every": 20, "log_every": 7, "keep": 2}
+    settings = {"objective": "lert", "steps": 200, "save_every": 25, "log_every": 7, "keep": 2}
     out = tmp_path / "run"
     process = start(settings_of(shards, out, **settings))
     wait_for_step(out, process)
@@ -164,7 +150,7 @@ def test_a_process_that_is_terminated_and_killed_goes_on_exactly(
         run_pretrain(shards, out, **settings)
     process = start(settings_of(shards, out, **settings, resume=True, workers=1))
     wait_for_step(out, process)
-    time.sleep(0.2)
+    time.sleep(0.1)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert process.stderr is not None
@@ -172,7 +158,7 @@ def test_a_process_that_is_terminated_and_killed_goes_on_exactly(
     assert not (out / MANIFEST).exists(), "killed before the end"
     run_pretrain(shards, out, **settings, resume=True)
     run_pretrain(shards, tmp_path / "whole", **settings)
-    assert_same_run(tmp_path / "whole", out, steps=300)
+    assert_same_run(tmp_path / "whole", out, steps=200)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", MANIFEST])
@@ -218,7 +204,9 @@ def test_a_finished_run_is_left_as_it_is(
         assert result["already_finished"]
         assert result["steps"] == STEPS
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
-    with pytest.raises(UserError, match="already finished with other settings .*seed was 1, now 2"):
+    with pytest.raises(
+        UserError, match=r"already finished with other settings .*seed was 1, now 2"
+    ):
         run_pretrain(shards, out, seed=2)
     run_pretrain(shards, out, seed=2, overwrite=True)
     assert read_manifest(out, "checkpoint").config["seed"] == 2
@@ -256,6 +244,21 @@ def test_a_changed_setting_is_refused_on_resume(
     run_pretrain(shards, tmp_path / "run", stop_at=1)
     with pytest.raises(UserError, match=message):
         run_pretrain(shards, tmp_path / "run", resume=True, **changed)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_saved(
+    shards: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(FloatingPointError, match="loss is nan at step"):
+        run_pretrain(shards, out, learning_rate=1e30, warmup_steps=4, save_every=1)
+    saved = sorted(out.glob("step-*"))
+    assert saved
+    assert not (out / MANIFEST).exists()
+    for folder in saved:
+        verify(folder)
+    newest = tensors(saved[-1])
+    assert all(t.isfinite().all() for name, t in newest.items() if name.startswith("model: "))
 
 
 def test_other_shards_are_refused_on_resume(shards: Path, tmp_path: Path) -> None:
@@ -316,7 +319,7 @@ def test_init_that_does_not_fit_is_refused(
     shards: Path, whole: dict[str, Path], tmp_path: Path
 ) -> None:
     init: dict[str, Any] = {"init": whole["mlm"]}
-    with pytest.raises(UserError, match="--size base: .* has another; leave --size out"):
+    with pytest.raises(UserError, match=r"--size base: .* has another; leave --size out"):
         run_pretrain(shards, tmp_path / "run", **init, size="base")
     other = tmp_path / "model"
     other.mkdir()

@@ -26,6 +26,7 @@ _NUMERALS = frozenset("〇○零一二三四五六七八九十百千万亿两")
 _CLAUSE_MARKS = frozenset("，。；：！？,;:!?")
 _COMMAS = frozenset("，；：,;:")
 EDGE = "^"  # what stands before the first and after the last unit or word
+WORD_TEMPLATES = b"wflsPShbqLdrR"  # first letters of what `word_attributes` gives
 KINDS = "e0ampnc"  # types of units: edge, digits, letters, mixed, punctuation, numeral, other
 BEFORE = tuple(seen + near for seen in "01" for near in "-vpu")  # what `before_in_clause` gives
 AFTER = tuple(near + mark for near in "-vnu" for mark in ".,")  # what `after_in_clause` gives

@@ -17,7 +17,7 @@ from hanmo.core.errors import UserError
 Labels = Sequence[str | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Options:
     """How the taggers are trained.
 

@@ -7,7 +7,7 @@ Shapes: T tags, L labels.
 Example: ``TagTables(weights, pos.labels).triples("012345")`` is an array [T, T, T, L].
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -19,7 +19,7 @@ AFTER_NUMBERS = {name: i for i, name in enumerate(AFTER)}
 
 _ALL = slice(None)
 # Template -> index of a table [previous, present, next] for the tags that it names.
-_PLACES = {
+_PLACES: Mapping[str, Callable[..., tuple[int | slice, ...]]] = {
     "0": lambda c: (_ALL, c, _ALL),
     "1": lambda b: (b, _ALL, _ALL),
     "2": lambda d: (_ALL, _ALL, d),

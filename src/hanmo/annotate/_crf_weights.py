@@ -57,10 +57,12 @@ def read_weights(path: Path) -> Weights:
 
 
 def _parse(raw: bytes) -> Weights:
-    header = _HEADER.unpack_from(raw)
-    magic, _, kind, _, _, n_labels, n_attributes, at_features, at_labels, at_attributes, *_ = header
+    magic, size, kind, _, _, n_labels, n_attributes, *places = _HEADER.unpack_from(raw)
+    at_features, at_labels, at_attributes, _, _ = places
     if magic != b"lCRF" or kind != b"FOMC":
         raise ValueError(f"begins with {raw[:12]!r}")
+    if size != len(raw):
+        raise ValueError(f"{len(raw):,} bytes instead of {size:,}")
     (n_features,) = struct.unpack_from("<I", raw, at_features + 8)
     features = np.frombuffer(raw, _FEATURE, n_features, at_features + 12)
     state = np.zeros((n_attributes, n_labels), dtype=np.float32)

@@ -2,7 +2,7 @@
 
 In: words, then their parts of speech. Out: float32 arrays of emission scores, equal to what
 CRFsuite adds up from the attributes of `_crf_features`. What a word says of itself and of its
-neighbours is one table row, made when the word is first met; the rest are `TagTables`.
+neighbours are table rows, made when the word is first met; the rest are `TagTables`.
 Shapes: N words of all sentences, L labels. In flat arrays an edge (row 0, tag 0) stands before and
 after each sentence.
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from hanmo.annotate._crf_features import (
     EDGE,
+    WORD_TEMPLATES,
     after_in_clause,
     before_in_clause,
     word_attributes,
@@ -24,21 +25,30 @@ from hanmo.annotate._crf_segment_scores import inner_places
 from hanmo.annotate._crf_tag_tables import AFTER_NUMBERS, BEFORE_NUMBERS, TagTables
 from hanmo.annotate._crf_weights import Weights
 
-_MOST_WORDS = 1 << 16  # kept with their scores; then the table is begun again
+_MOST_WORDS = 50_000  # kept with their scores; then the table is begun again
 
 
 class WordScorer:
     """Scores of the three layers for words.
 
-    The layers are scored in one table row per word: for each layer what the word says of itself,
-    of the next and of the previous word.
+    A word has three table rows, each for the labels of all layers: what it says of itself, of the
+    next and of the previous word.
     """
 
     def __init__(self, pos: Weights, ner: Weights, dep: Weights) -> None:
-        self._layers = (pos, ner, dep)
-        bounds = np.cumsum([0, *(len(w.labels) for w in self._layers for _ in range(3))])
-        self._slices = [slice(a, b) for a, b in pairwise(bounds)]
-        self._width = int(bounds[-1])
+        layers = (pos, ner, dep)
+        bounds = np.cumsum([0, *(len(weights.labels) for weights in layers)])
+        self._slices = [slice(start, end) for start, end in pairwise(bounds)]
+        names = {n for w in layers for n in w.attributes if n[:1] in WORD_TEMPLATES}
+        self._attributes = {name: i for i, name in enumerate(sorted(names), 1)}
+        # The weights of all layers side by side; row 0 is that of unknown attributes.
+        self._state = np.zeros((len(names) + 1, bounds[-1]), dtype=np.float32)
+        for weights, columns in zip(layers, self._slices, strict=True):
+            known = [
+                (self._attributes[n], row) for n, row in weights.attributes.items() if n in names
+            ]
+            targets, sources = np.array(known, dtype=np.intp).reshape(-1, 2).T
+            self._state[targets, columns] = weights.state[sources]
         tables = TagTables(ner, pos.labels)
         self._tags = tables.numbers
         self._entity_tags = tables.triples("012345")
@@ -53,7 +63,7 @@ class WordScorer:
 
     def _forget(self) -> None:
         self._rows: dict[str, int] = {}
-        self._table = np.zeros((1024, self._width), dtype=np.float32)
+        self._table = np.zeros((1024, 3, self._state.shape[1]), dtype=np.float32)
         self._names = np.zeros((1024, 2), dtype=np.int32)
         self._find([EDGE])
 
@@ -69,29 +79,34 @@ class WordScorer:
 
     def _find(self, forms: Sequence[str]) -> np.ndarray:
         """Return the table rows of words; makes those that are missing."""
-        try:
-            return np.array([self._rows[form] for form in forms], dtype=np.intp)
-        except KeyError:
-            for form in forms:
-                if form not in self._rows:
-                    self._add(form)
-            return np.array([self._rows[form] for form in forms], dtype=np.intp)
+        missing = [form for form in dict.fromkeys(forms) if form not in self._rows]
+        if missing:
+            self._add(missing)
+        return np.array([self._rows[form] for form in forms], dtype=np.intp)
 
-    def _add(self, form: str) -> None:
-        row = len(self._rows)
-        if row == len(self._table):
+    def _add(self, forms: Sequence[str]) -> None:
+        """Make the table rows of new words."""
+        attributes: list[int] = []
+        bounds: list[int] = []
+        for form in forms:
+            for part in word_attributes(form):
+                bounds.append(len(attributes))
+                attributes.append(0)  # so that no part is empty
+                attributes += [self._attributes.get(attribute, 0) for attribute in part]
+        first = len(self._rows)
+        after = first + len(forms)
+        while after > len(self._table):
             self._table = np.concatenate([self._table, np.zeros_like(self._table)])
             self._names = np.concatenate([self._names, np.zeros_like(self._names)])
-        part = iter(self._slices)
-        for weights in self._layers:
-            for attributes in word_attributes(form):
-                known = [weights.attributes[a] for a in attributes if a in weights.attributes]
-                self._table[row, next(part)] = weights.state[known].sum(axis=0)
-        self._names[row] = self._names_before.get(form, 0), self._names_after.get(form, 0)
-        self._rows[form] = row
+        sums = np.add.reduceat(self._state[attributes], bounds, axis=0)
+        self._table[first:after] = sums.reshape(len(forms), 3, -1)
+        self._names[first:after] = [
+            (self._names_before.get(form, 0), self._names_after.get(form, 0)) for form in forms
+        ]
+        self._rows.update(zip(forms, range(first, after), strict=True))
 
     def _of_words(self, layer: int, rows: np.ndarray) -> np.ndarray:
-        own, to_next, to_previous = (self._table[:, s] for s in self._slices[3 * layer :][:3])
+        own, to_next, to_previous = (self._table[:, k, self._slices[layer]] for k in range(3))
         return own[rows[1:-1]] + to_next[rows[:-2]] + to_previous[rows[2:]]
 
     def pos_emissions(self, rows: np.ndarray, lengths: Sequence[int]) -> np.ndarray:

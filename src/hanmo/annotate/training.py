@@ -10,6 +10,10 @@ words of UD_Chinese-GSDSimp dev). *Jack-knifing*: entities and relations are tra
 speech that a tagger without the sentence gave, because they will meet such tags. *L1*: most weights
 become exactly zero, so the model is small.
 
+*Joining words* (`merge`) is off by default: the model then keeps the treebank's own words (F1 93.4
+on its test part, 80.7 on SIGHAN 2005 PKU). With it, the words are nearer to LTP's (92.6 on the test
+part joined in the same way, 84.4 on PKU).
+
 Example: ``train(read_examples([tree_path], [entity_path]), folder, Options())``
 """
 

@@ -72,9 +72,8 @@ def run(config: Config) -> dict[str, int | float]:
     annotator = make_annotator(config.annotator, config.options)
     parts = _parts(config.corpus, reads_files=hasattr(annotator, "read_documents"))
     inputs = {f"{number:06d} {path.name}": path for number, path in enumerate(config.corpus)}
-    for name, value in config.options.items():
-        if isinstance(value, Path) and value.exists():
-            inputs[f"option {name}"] = value
+    for number, path in enumerate(getattr(annotator, "sources", ())):
+        inputs[f"annotator {number}"] = path
     with building(
         config.out, kind="sentences", config=config, inputs=inputs, overwrite=config.overwrite
     ) as build:

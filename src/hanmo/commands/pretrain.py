@@ -113,7 +113,9 @@ def run(config: Config) -> dict[str, Any]:
 
     _check(config)
     objective: Any = make_objective(config.objective, config.options)
-    options = {field.name: getattr(objective, field.name) for field in dataclasses.fields(objective)}
+    options = {
+        field.name: getattr(objective, field.name) for field in dataclasses.fields(objective)
+    }
     values = configuration.resolved(dataclasses.replace(config, options=options), _this_module())
     if not config.overwrite and (config.out / artifact.MANIFEST).is_file():
         return _already_finished(config, values)
@@ -409,7 +411,7 @@ class _End:
     exit_code: int
 
 
-def _consume(
+def _consume(  # noqa: PLR0917 - the loop's surroundings, used here only
     config: Config,
     records: Iterator["Record"],
     at: "TrainingState",

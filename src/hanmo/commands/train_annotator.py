@@ -8,7 +8,7 @@ with a report on the held-out files. The same files and options give the same by
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,13 @@ class Config:
         sentences: Folders made by `hanmo annotate` with an annotator that fills all layers.
         dev: CoNLL-U files to score the model on; not trained on.
         dev_ner: IOB2 files to score the model on; not trained on.
-        options: How the taggers are trained.
+        l1: Weight of the L1 penalty of the three layers; a greater one makes a smaller model.
+        l1_segmentation: The same for segmentation.
+        l2: Weight of the L2 penalty.
+        iterations: Passes of L-BFGS; half as many for taggers that are used in training only.
+        folds: Parts of the jack-knife.
+        silver: Tag sentences that have entities only, to train parts of speech on them.
+        merge: Join suffixes, prefixes and date units with their words, as LTP segments.
         overwrite: Replace a folder that was made with other settings.
     """
 
@@ -36,7 +42,13 @@ class Config:
     sentences: list[Path] = field(default_factory=list[Path])
     dev: list[Path] = field(default_factory=list[Path])
     dev_ner: list[Path] = field(default_factory=list[Path])
-    options: Options = field(default_factory=Options)
+    l1: float = Options.l1
+    l1_segmentation: float = Options.l1_segmentation
+    l2: float = Options.l2
+    iterations: int = Options.iterations
+    folds: int = Options.folds
+    silver: bool = Options.silver
+    merge: bool = Options.merge
     overwrite: bool = False
 
 
@@ -57,7 +69,8 @@ def run(config: Config) -> dict[str, int | float]:
     from hanmo.core.log import say
 
     # The settings without paths: the folder must not depend on where the files lay.
-    settings = asdict(config.options)
+    settings = {option.name: getattr(config, option.name) for option in fields(Options)}
+    options = Options(**settings)
     with building(
         config.out,
         kind=KIND,
@@ -68,7 +81,7 @@ def run(config: Config) -> dict[str, int | float]:
         if build.finished:
             return build.counts
         examples = read_examples(config.treebank, config.ner) + read_annotated(config.sentences)
-        build.counts.update(train(examples, build.dir, config.options, say))
+        build.counts.update(train(examples, build.dir, options, say))
         write_model_card(build.dir, settings)
         if config.dev or config.dev_ner:
             result = _report(config, build.dir)
@@ -91,7 +104,7 @@ def _report(config: Config, folder: Path) -> dict[str, Any]:
     from hanmo.core.log import say
 
     gold = read_examples(config.dev, config.dev_ner)
-    if config.options.merge:
+    if config.merge:
         gold = [join_words(sentence) if "pos" in sentence.layers else sentence for sentence in gold]
     result = report(gold, folder)
     for line in table(result):

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from hanmo.core import registry
-from hanmo.core.artifact import plain
+from hanmo.core.artifact import MANIFEST, plain, read_manifest
 from hanmo.core.conform import conform, element, without_none
 from hanmo.core.errors import UserError, nearest
 from hanmo.core.files import write_atomic
@@ -72,6 +72,8 @@ def parse(command: str, module: ModuleType, argv: Sequence[str]) -> Any:
     flags = flags_of(module.Config)
     plugin = _plugin(module, argv, given, flags)
     prefix, plugin_flags = plugin if plugin else ("", [])
+    if prefix and "options" in given:  # as a manifest holds them
+        given[prefix] = given.pop("options")
     _check_keys(given, flags, prefix, plugin_flags, file or "")
     parser = _parser(command, module, flags, prefix, plugin_flags)
     stored = _conforming(_flatten(given, prefix), flags, prefix, plugin_flags, file or "")
@@ -90,18 +92,23 @@ def resolved(config: Any, module: ModuleType) -> dict[str, Any]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a configuration file, TOML or JSON by suffix.
+    """Read a configuration: TOML, JSON by suffix, or the one that a finished folder was made with.
 
     Raises:
         UserError: no such file, or not TOML / JSON.
     """
+    if path.is_dir():
+        files = [path / name for name in (CONFIG_FILE, MANIFEST) if (path / name).is_file()]
+        if not files:
+            raise UserError(f"--config {path}: no {CONFIG_FILE} or {MANIFEST} in this folder")
+        path = files[0]
+    if path.name == MANIFEST:
+        return dict(read_manifest(path.parent).config)
     try:
         text = path.read_text(encoding="utf-8")
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except FileNotFoundError:
         raise UserError(f"--config {path}: no such file") from None
-    except IsADirectoryError:
-        raise UserError(f"--config {path}: is a folder; expected a TOML or JSON file") from None
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"--config {path}: {error}; expected TOML (or JSON in .json)") from None
     if not isinstance(values, dict):
@@ -226,7 +233,11 @@ def _parser(
         exit_on_error=False,
         default_env=False,
     )
-    parser.add_argument("--config", metavar="FILE", help="settings in TOML or JSON; flags win")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="settings in TOML or JSON, or a finished folder to repeat; flags win",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     for flag in flags:
         _add(parser, flag, flag.name, positional=flag.positional)

@@ -34,6 +34,7 @@ class Progress:
         self._title, self._total, self._unit = title, total, unit
         self._done = 0.0
         self._skipped = 0.0
+        self._said = -1.0
         self._fields = ""
         self._bar: Any = None
 
@@ -57,7 +58,7 @@ class Progress:
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done, fields=self._fields)
         elif time.monotonic() - self._last >= _PLAIN_INTERVAL:
-            self._last = time.monotonic()
+            self._last, self._said = time.monotonic(), self._done
             say(self._line())
 
     def __exit__(
@@ -68,7 +69,7 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
-        elif kind is None and time.monotonic() - self._start >= 2:
+        elif kind is None and time.monotonic() - self._start >= 2 and self._said != self._done:
             say(self._line())
 
     def _line(self) -> str:

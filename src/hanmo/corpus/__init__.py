@@ -1,1 +1,1 @@
-"""TBD."""
+"""Level 2: raw files to documents: readers, cleaning, filters, exact duplicates."""

@@ -12,11 +12,12 @@ from hanmo.annotate._crf_tagging import segment, tag_words
 from hanmo.annotate.annotators.crf import Annotator
 from hanmo.annotate.bieos import repair
 from hanmo.annotate.crf_report import report, table
-from hanmo.annotate.examples import join_words, read_examples
+from hanmo.annotate.examples import join_words, read_annotated, read_examples
 from hanmo.annotate.sentence import Sentence, locate_words
+from hanmo.annotate.store import write_part
 from hanmo.annotate.training import segmentation_tags, train
 from hanmo.commands.train_annotator import Config, run
-from hanmo.core.artifact import verify
+from hanmo.core.artifact import building, verify
 from hanmo.core.errors import UserError
 
 SUBJECTS = (
@@ -93,6 +94,18 @@ def test_a_treebank_alone_gives_sentences_without_entities(files: tuple[Path, Pa
     examples = read_examples([files[0]], [])
     assert len(examples) == 22
     assert all(set(e.layers) == {"pos", "dep"} for e in examples)
+
+
+def test_annotated_sentences_are_examples_without_their_missing_layers(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    whole, other = read_examples([files[0]], [files[1]])[:2]
+    hole = Sentence(other.text, other.words, {"ner": other.layers["ner"], "pos": (None,) * 4})
+    with building(tmp_path / "sentences", kind="sentences", config={}) as build:
+        rows = [("d", whole), ("d", hole), ("d", Sentence(" ", (), {"pos": ()}))]
+        write_part(build.dir / "part-00000.parquet", rows)
+    read = read_annotated([tmp_path / "sentences"])
+    assert read == [whole, Sentence(other.text, other.words, {"ner": other.layers["ner"]})]
 
 
 def test_training_is_deterministic_and_learns(files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -172,7 +185,8 @@ def test_command_makes_a_folder_that_the_annotator_opens(
         ner=[files[1]],
         dev=[files[0]],
         dev_ner=[files[1]],
-        options=SMALL,
+        iterations=20,
+        folds=3,
     )
     counts = run(config)
     assert counts["words_f1"] == 100
@@ -196,9 +210,9 @@ def test_merged_training_gives_merged_words(files: tuple[Path, Path], tmp_path: 
 
 def test_too_little_data_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"0 sentences with layer 'ner'.*--ner"):
-        run(Config(out=tmp_path / "model", treebank=[files[0]], options=SMALL))
+        run(Config(out=tmp_path / "model", treebank=[files[0]], folds=3))
     with pytest.raises(UserError, match=r"0 sentences with layer 'pos'.*--treebank"):
-        run(Config(out=tmp_path / "other", ner=[files[1]], options=SMALL))
+        run(Config(out=tmp_path / "other", ner=[files[1]], folds=3))
 
 
 def test_bad_options_are_refused() -> None:

@@ -224,7 +224,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     assert (
         refusal("--config", f"{tmp_path}/no.toml") == f"--config {tmp_path}/no.toml: no such file"
     )
-    assert "is a folder; expected a TOML" in refusal("--config", str(tmp_path))
+    assert "no config.toml or manifest.json in this folder" in refusal("--config", str(tmp_path))
     for text, message in {
         "[1]": "a JSON list; expected an object",
         "{": "expected TOML (or",

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_cases import TINY
 
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.core.errors import UserError
@@ -20,6 +19,7 @@ from hanmo.model.config import (
 from hanmo.model.encoder import Encoder
 from hanmo.model.heads import Pooler
 from hanmo.model.masked_lm import MaskedLm
+from training_cases import TINY
 
 # READMEs of ymcui/LERT and ymcui/Chinese-BERT-wwm (rounded there), exact by computation; with the
 # pooler, without task heads.
@@ -99,7 +99,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_an_unknown_size_names_the_nearest() -> None:
-    with pytest.raises(UserError, match="'smal'.*small"):
+    with pytest.raises(UserError, match=r"'smal'.*small"):
         size_named("smal")
 
 

@@ -6,12 +6,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from training_cases import TINY, random_batch, random_sequence, vocabulary
 
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.core.errors import UserError
 from hanmo.objectives import mlm
 from hanmo.objectives.lert import Objective
+from training_cases import TINY, random_batch, random_sequence, vocabulary
 
 LAYERS = {name: tuple(tags) for name, tags in TAGSETS.items()}
 

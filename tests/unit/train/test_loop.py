@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from training_cases import TINY, random_batch
 
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.model.encoder import initialise
@@ -17,6 +16,7 @@ from hanmo.objectives.lert import Objective
 from hanmo.train.devices import Device
 from hanmo.train.loop import Record, train_steps
 from hanmo.train.optim import build_optimizer
+from training_cases import TINY, random_batch
 
 LAYERS = {name: tuple(tags) for name, tags in TAGSETS.items()}
 CPU = Device("cpu", "fp32")

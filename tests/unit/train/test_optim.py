@@ -5,7 +5,6 @@ import pytest
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
-from training_cases import TINY
 
 from hanmo.core.errors import UserError
 from hanmo.model.masked_lm import MaskedLm
@@ -17,6 +16,7 @@ from hanmo.train.optim import (
     split_by_decay,
     warmup_linear,
 )
+from training_cases import TINY
 
 LAYERS = {"pos": ("n", "v", "wp")}
 
@@ -151,5 +151,5 @@ def test_a_state_of_another_model_is_refused(state: dict[str, Tensor], message: 
 
 
 def test_an_unknown_optimiser_names_the_nearest() -> None:
-    with pytest.raises(UserError, match="no 'adam'.*adamw"):
+    with pytest.raises(UserError, match=r"no 'adam'.*adamw"):
         build_optimizer(small_model(), name="adam", learning_rate=0.1)

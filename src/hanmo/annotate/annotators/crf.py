@@ -40,6 +40,11 @@ class Annotator:
             if layer not in LAYERS:
                 raise UserError(f"the crf annotator has no layer {layer!r}{nearest(layer, LAYERS)}")
 
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The model's folder: its digest goes into the manifest of what was annotated with it."""
+        return (self.model or SHIPPED,)
+
     def annotate(self, texts: Sequence[str]) -> list[Sentence]:
         """Annotate texts, one sentence each.
 

@@ -1,1 +1,1 @@
-"""TBD."""
+"""One file for each kind of task: how examples become features and predictions."""

@@ -86,7 +86,7 @@ class Kind:
         for segment, (part, n) in enumerate(zip(parts, kept, strict=True)):
             pieces += [part[:n], np.array([tokenizer.sep_id])]
             segments.append(np.full(n + 1, segment))
-        inputs = {
+        inputs: dict[str, Array] = {
             "input_ids": np.concatenate(pieces).astype(np.int32),
             "token_type_ids": np.concatenate(segments).astype(np.int8),
         }

@@ -1,0 +1,203 @@
+"""Fine-tune several models on several tasks with several seeds: what a row of a table needs.
+
+In: model folders and tasks. Out: OUT/MODEL/TASK/seed-K, each a folder made by `hanmo finetune`,
+whose metrics.json holds the command that repeats it. Finished runs are kept; the same command
+continues after a kill, runs what failed again, and adds models, tasks and seeds to an OUT.
+
+A model is PATH, or NAME=PATH for its name in tables. random:PATH (or NAME=random:PATH) is the
+baseline: new random weights in the shape of that model, with its vocabulary.
+
+    hanmo evaluate --models work/lert random:work/lert --tasks chnsenticorp --data d --out work/runs
+    hanmo report work/runs
+"""
+
+import json
+import re
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hanmo.core import registry
+from hanmo.core.errors import UserError
+from hanmo.core.files import write_json
+from hanmo.core.log import say
+
+_COMMANDS, _FINETUNE = "hanmo.commands", "finetune"
+_NAME = re.compile(r"[\w.+-]+")
+_RANDOM = "random:"
+# `hanmo report` reads these.
+_PLAN, _FAILED = "evaluation.json", ".failed.json"
+_PASSED_ON = (
+    "max_length",
+    "batch_size",
+    "learning_rate",
+    "epochs",
+    "warmup_rate",
+    "dropout",
+    "select",
+    "limit_train",
+    "precision",
+    "threads",
+    "save_model",
+    "overwrite",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Settings of `hanmo evaluate`.
+
+    Attributes:
+        models: PATH, NAME=PATH, random:PATH or NAME=random:PATH, one or more.
+        tasks: Names of tasks, or paths of task.toml files.
+        out: Folder of the runs; may hold some already.
+        seeds: Number of seeds a model and task: 1 to N.
+        data: Folder that holds the tasks' files.
+        max_length: Pieces of a sequence, for all tasks; default: each task's.
+        batch_size: Sequences a step, for all tasks; default: each task's.
+        learning_rate: Peak learning rate, for all tasks; default: each task's.
+        epochs: Passes over the training split, for all tasks; default: each task's.
+        warmup_rate: Share of warm-up steps, for all tasks; default: each task's.
+        dropout: Replaces the dropout of the models' config.json.
+        select: Weights that are scored: of the "last" epoch, or of the "best" on dev.
+        limit_train: Use so many training examples, drawn by the seed.
+        precision: "auto", "fp32" or "bf16".
+        threads: CPU threads; default: all cores.
+        save_model: Keep every fine-tuned model.
+        overwrite: Make runs again that were made with other settings.
+    """
+
+    models: list[str]
+    tasks: list[str]
+    out: Path
+    seeds: int = 5
+    data: Path | None = None
+    max_length: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    epochs: int | None = None
+    warmup_rate: float | None = None
+    dropout: float | None = None
+    select: str = "last"
+    limit_train: int | None = None
+    precision: str = "auto"
+    threads: int | None = None
+    save_model: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model of the evaluation: its name in tables, its folder, and "pretrained" or "random"."""
+
+    name: str
+    path: Path
+    init: str
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Make the runs that are missing.
+
+    Returns:
+        Counts "runs" (finished now), "made" (by this call) and "failed"; when some failed, what
+        went wrong under "failures", and "exit_code" 1.
+
+    Raises:
+        UserError: bad settings, or a model, task or file that is not there; before any run.
+    """
+    finetune = registry.load(_COMMANDS, _FINETUNE)
+    planned = _plan(config, finetune)
+    _write_plan(config.out, [folder for folder, _ in planned])
+    made, failures = 0, {}
+    for number, (folder, settings) in enumerate(planned, start=1):
+        out = config.out / folder
+        new = not (out / "manifest.json").is_file()
+        if new:
+            say(f"run {number} of {len(planned)}: {folder}")
+        failed = out.with_name(out.name + _FAILED)
+        try:
+            finetune.run(settings)
+        except (UserError, RuntimeError, MemoryError) as error:
+            # One run that diverges or needs too much memory does not stop the others.
+            failures[folder] = f"{error}".partition("\n")[0] or type(error).__name__
+            say(f"failed: {folder}: {failures[folder]}")
+            out.parent.mkdir(parents=True, exist_ok=True)
+            write_json(failed, {"error": failures[folder], "traceback": traceback.format_exc()})
+            continue
+        failed.unlink(missing_ok=True)
+        made += new
+    summary: dict[str, Any] = {"out": str(config.out), "runs": len(planned) - len(failures)}
+    summary |= {"made": made, "failed": len(failures)}
+    return summary | ({"failures": failures, "exit_code": 1} if failures else {})
+
+
+def parse_model(text: str) -> Model:
+    """Read `PATH`, `NAME=PATH`, `random:PATH` or `NAME=random:PATH`.
+
+    Raises:
+        UserError: a name that cannot be a folder's, or no model folder.
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        name, value = "", text
+    init = "random" if value.startswith(_RANDOM) else "pretrained"
+    path = Path(value.removeprefix(_RANDOM))
+    if not (path / "config.json").is_file():
+        raise UserError(
+            f"--models: {text!r}: no config.json in {path}; expected PATH, NAME=PATH or "
+            "random:PATH of a model folder"
+        )
+    name = name or path.resolve().name + ("-random" if init == "random" else "")
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"--models: name {name!r}; expected letters, digits, '.', '+', '-', '_': write "
+            f"NAME={value}"
+        )
+    return Model(name, path, init)
+
+
+def _plan(config: Config, finetune: Any) -> list[tuple[str, Any]]:
+    """Return each run's folder below OUT and its settings, seed by seed; checks what it can."""
+    from hanmo.tasks.splits import locate
+    from hanmo.tasks.suite import find_task
+
+    if config.seeds < 1:
+        raise UserError(f"--seeds: got {config.seeds}; expected 1 or more")
+    models = [parse_model(text) for text in config.models]
+    tasks = {name: find_task(name) for name in config.tasks}
+    for what, names in (
+        ("models", [model.name for model in models]),
+        ("tasks", [task.name for task in tasks.values()]),
+    ):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise UserError(f"--{what}: {', '.join(twice)} given twice; names must differ")
+    for task in tasks.values():
+        locate(task, config.data)
+    passed = {key: getattr(config, key) for key in _PASSED_ON}
+    planned = []
+    for seed in range(1, config.seeds + 1):
+        for model in models:
+            for given, task in tasks.items():
+                folder = f"{model.name}/{task.name}/seed-{seed}"
+                settings = finetune.Config(
+                    model=model.path,
+                    task=given,
+                    out=config.out / folder,
+                    data=config.data,
+                    seed=seed,
+                    init=model.init,
+                    name=model.name,
+                    **passed,
+                )
+                planned.append((folder, settings))
+    return planned
+
+
+def _write_plan(out: Path, folders: list[str]) -> None:
+    """Add to what should be there, so that `hanmo report` knows what is missing."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / _PLAN
+    before = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.is_file() else []
+    write_json(path, {"runs": sorted({*before, *folders})})

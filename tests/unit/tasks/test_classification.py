@@ -1,0 +1,79 @@
+"""Encoding and decoding of the classification kind."""
+
+import dataclasses
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from training_cases import CHARACTERS, tokenizer
+
+from hanmo.tasks.kind import load_kind
+from hanmo.tasks.kinds.classification import fit
+from hanmo.tasks.task import Example, Settings, Task
+
+KIND = load_kind("classification")
+TASK = Task(
+    name="toy",
+    kind="classification",
+    splits={},
+    columns={},
+    labels=("bad", "good"),
+    settings=Settings(max_length=12),
+)
+
+
+def google_truncation(a: int, b: int, room: int) -> list[int]:
+    """`_truncate_seq_pair` of Google's run_classifier, piece by piece."""
+    while a + b > room:
+        if a > b:
+            a -= 1
+        else:
+            b -= 1
+    return [a, b]
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 40))
+def test_pairs_lose_pieces_as_in_googles_script(a: int, b: int, room: int) -> None:
+    assert fit([a, b], room) == google_truncation(a, b, room)
+    assert fit([a], room) == [min(a, room)]
+
+
+def test_a_text_and_a_pair() -> None:
+    made = tokenizer()
+    a, b = "".join(CHARACTERS[:3]), "".join(CHARACTERS[5:7])
+    ids = [made.id_of[c] for c in a + b]
+    one = KIND.encode(Example("1", {"text_a": a}, "good"), TASK, made)
+    two = KIND.encode(Example("1", {"text_a": a, "text_b": b}, None), TASK, made)
+    [sequence], [pair] = one.sequences, two.sequences
+    assert sequence.inputs["input_ids"].tolist() == [made.cls_id, *ids[:3], made.sep_id]
+    assert sequence.inputs["token_type_ids"].tolist() == [0] * 5
+    assert sequence.targets["label"].tolist() == [1]
+    assert pair.inputs["input_ids"].tolist() == (
+        [made.cls_id, *ids[:3], made.sep_id, *ids[3:], made.sep_id]
+    )
+    assert pair.inputs["token_type_ids"].tolist() == [0] * 5 + [1] * 3
+    assert pair.targets["label"].tolist() == [-1]
+    assert not one.truncated
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(CHARACTERS, max_size=20), min_size=1, max_size=2), st.integers(4, 16))
+def test_no_sequence_is_too_long(texts: list[str], max_length: int) -> None:
+    task = dataclasses.replace(TASK, settings=Settings(max_length=max_length))
+    fields = dict(zip(("text_a", "text_b"), texts, strict=False))
+    made = KIND.encode(Example("1", fields, "bad"), task, tokenizer())
+    n = len(made.sequences[0].inputs["input_ids"])
+    whole = sum(map(len, texts)) + 1 + len(texts)
+    assert n == min(whole, max_length)
+    assert made.truncated == (whole > max_length)
+
+
+def test_the_most_probable_label_is_the_answer() -> None:
+    features = [
+        KIND.encode(Example(name, {"text_a": CHARACTERS[0]}, None), TASK, tokenizer())
+        for name in ("x", "y")
+    ]
+    logits = np.array([[0.0, np.log(3)], [1000.0, -1000.0]], dtype=np.float32)
+    first, second = KIND.decode(features, {"label": logits}, TASK)
+    assert (first.id, first.label, first.scores) == ("x", "good", {"bad": 0.25, "good": 0.75})
+    assert (second.id, second.label, second.scores) == ("y", "bad", {"bad": 1.0, "good": 0.0})

@@ -1,0 +1,225 @@
+"""One fine-tuning run: learns, repeats itself, says what it did, survives a kill."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from task_cases import TASK, metrics_of, rows, run_finetune, write_model, write_task, write_tsv
+
+from hanmo.cli import main
+from hanmo.core.artifact import read_manifest, verify
+from hanmo.core.errors import UserError
+from hanmo.model.checkpoint import load_encoder
+from hanmo.tasks.kind import load_kind
+from hanmo.tasks.suite import TASKS
+
+
+@pytest.fixture(scope="module")
+def done(model: Path, task: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "seed-1"
+    run_finetune(model, task, out, save_model=True)
+    return out
+
+
+def test_twenty_examples_are_learnt_by_heart(tmp_path: Path, model: Path) -> None:
+    task = write_task(tmp_path / "task", n_train=20, n_dev=2)
+    same = (task.parent / "train.tsv").read_bytes()
+    (task.parent / "dev.tsv").write_bytes(same)
+    result = run_finetune(model, task, tmp_path / "out", epochs=25, dropout=0.0)
+    assert result["dev accuracy"] == 1.0
+    epochs = metrics_of(tmp_path / "out")["epochs"]
+    assert epochs[-1]["loss"] < 0.1 < epochs[0]["loss"]
+
+
+def test_a_run_is_finished_verified_and_says_what_it_did(done: Path, model: Path) -> None:
+    verify(done)
+    manifest = read_manifest(done, "run")
+    assert set(manifest.files) >= {
+        "metrics.json",
+        "log.jsonl",
+        "config.toml",
+        "predictions-dev.jsonl",
+        "model/model.safetensors",
+    }
+    assert set(manifest.inputs) == {
+        "train",
+        "dev",
+        *(f"model/{name}" for name in ("config.json", "vocab.txt", "model.safetensors")),
+    }
+    metrics = json.loads((done / "metrics.json").read_text())
+    assert metrics["labels"] == ["bad", "good"]
+    assert metrics["model"]["pooler"] == "random"
+    assert [epoch["epoch"] for epoch in metrics["epochs"]] == [1, 2]
+    assert metrics["epochs"][-1]["dev"] == metrics["splits"]["dev"]["scores"]
+    assert metrics["splits"]["train"]["examples"] == 24
+    assert metrics["seconds"]["total"] >= metrics["seconds"]["train"] > 0
+    steps = [line for line in (done / "log.jsonl").read_text().splitlines() if '"step"' in line]
+    assert len(steps) == 6
+
+
+def test_predictions_are_what_is_scored(done: Path) -> None:
+    lines = [json.loads(line) for line in (done / "predictions-dev.jsonl").read_text().splitlines()]
+    scores = metrics_of(done)["splits"]["dev"]["scores"]
+    right = [line["label"] == line["predicted"] for line in lines]
+    assert scores["accuracy"] == sum(right) / len(right)
+    assert [line["id"] for line in lines] == [str(number) for number in range(2, 10)]
+    for line in lines:
+        assert sum(line["scores"].values()) == pytest.approx(1, abs=1e-5)
+        assert line["predicted"] == max(line["scores"], key=line["scores"].get)
+
+
+def test_the_same_seed_gives_the_same_run(
+    done: Path, model: Path, task: Path, tmp_path: Path
+) -> None:
+    run_finetune(model, task, tmp_path / "again", save_model=True)
+    run_finetune(model, task, tmp_path / "other", save_model=True, seed=2)
+    assert metrics_of(tmp_path / "again") | {"splits": 0} == metrics_of(done) | {"splits": 0}
+    assert metrics_of(tmp_path / "other")["epochs"] != metrics_of(done)["epochs"]
+    weights = [load_file(out / "model" / "model.safetensors") for out in (done, tmp_path / "again")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    same = (tmp_path / "again" / "predictions-dev.jsonl").read_bytes()
+    assert same == (done / "predictions-dev.jsonl").read_bytes()
+
+
+def test_the_recorded_command_and_config_repeat_the_run(done: Path, tmp_path: Path) -> None:
+    words = shlex.split(json.loads((done / "metrics.json").read_text())["command"])
+    words[words.index("--out") + 1] = str(tmp_path / "one")
+    assert main(words[1:]) == 0
+    config = str(done / "config.toml")
+    assert main(["finetune", "--config", config, "--out", str(tmp_path / "two")]) == 0
+    for out in (tmp_path / "one", tmp_path / "two"):
+        assert metrics_of(out)["epochs"] == metrics_of(done)["epochs"]
+        assert (out / "predictions-dev.jsonl").read_bytes() == (
+            done / "predictions-dev.jsonl"
+        ).read_bytes()
+
+
+def test_a_finished_run_is_left_alone(done: Path, model: Path, task: Path) -> None:
+    before = (done / "metrics.json").stat().st_mtime_ns
+    result = run_finetune(model, task, done, save_model=True)
+    assert (done / "metrics.json").stat().st_mtime_ns == before
+    assert result["dev accuracy"] == metrics_of(done)["splits"]["dev"]["scores"]["accuracy"]
+    with pytest.raises(UserError, match=r"other settings \(learning_rate was 0.005, now 0.01"):
+        run_finetune(model, task, done, save_model=True, learning_rate=0.01)
+
+
+def test_random_weights_are_a_baseline_of_the_same_shape(
+    model: Path, task: Path, tmp_path: Path, done: Path
+) -> None:
+    run_finetune(model, task, tmp_path / "a", init="random", save_model=True, epochs=1)
+    metrics = metrics_of(tmp_path / "a")
+    assert metrics["model"]["name"] == f"{model.name}-random"
+    assert metrics["model"]["parameters"] == metrics_of(done)["model"]["parameters"]
+    name = "bert.encoder.layer.0.output.dense.weight"
+    trained = load_file(tmp_path / "a" / "model" / "model.safetensors")[name]
+    assert (trained - load_file(model / "model.safetensors")[name]).abs().max() > 0.05
+
+
+def test_a_split_without_labels_gets_predictions_only(model: Path, tmp_path: Path) -> None:
+    text = TASK.replace('dev = "dev.tsv"', 'dev = "dev.tsv"\ntest = "test.tsv"')
+    task = write_task(tmp_path / "task", text=text)
+    (task.parent / "test.tsv").write_text("text\n" + "\n".join(text for _, text in rows(5)) + "\n")
+    result = run_finetune(model, task, tmp_path / "out", epochs=1)
+    assert "dev accuracy" in result
+    assert "test accuracy" not in result
+    lines = (tmp_path / "out" / "predictions-test.jsonl").read_text().splitlines()
+    assert [json.loads(line)["label"] for line in lines] == [None] * 5
+
+
+def test_best_is_the_best_epoch_on_dev(model: Path, tmp_path: Path) -> None:
+    task = write_task(tmp_path / "task", n_dev=30)
+    run_finetune(model, task, tmp_path / "out", select="best", epochs=4, learning_rate=0.02)
+    metrics = metrics_of(tmp_path / "out")
+    by_epoch = [epoch["dev"]["accuracy"] for epoch in metrics["epochs"]]
+    assert metrics["selected_epoch"] == 1 + int(np.argmax(by_epoch))
+    assert metrics["splits"]["dev"]["scores"]["accuracy"] == max(by_epoch)
+
+
+def test_limit_train_draws_a_subset_by_the_seed(model: Path, task: Path, tmp_path: Path) -> None:
+    run_finetune(model, task, tmp_path / "out", limit_train=10, epochs=1)
+    assert metrics_of(tmp_path / "out")["splits"]["train"]["examples"] == 10
+
+
+def test_rows_left_out_are_in_the_record(model: Path, tmp_path: Path) -> None:
+    task = write_task(tmp_path / "task")
+    write_tsv(task.parent / "dev.tsv", [("good", " "), *rows(4), ("bad", "一" * 40)])
+    run_finetune(model, task, tmp_path / "out", epochs=1)
+    dev = metrics_of(tmp_path / "out")["splits"]["dev"]
+    assert (dev["examples"], dev["skipped"], dev["truncated"]) == (5, {"empty_text": 1}, 1)
+
+
+def test_the_pooler_comes_from_the_checkpoint_when_it_is_there(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    pooler = {
+        "bert.pooler.dense.weight": torch.randn(16, 16),
+        "bert.pooler.dense.bias": torch.randn(16),
+    }
+    kind, task = load_kind("classification"), TASKS["sample-reviews"]
+    made, notes = kind.build(load_encoder(folder), task, weights=weights | pooler, seed=0)
+    assert notes == {"pooler": "from the checkpoint"}
+    state = made.state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in pooler.items())
+    bare = {name.removeprefix("bert."): tensor for name, tensor in pooler.items()}
+    made, notes = kind.build(load_encoder(folder), task, weights=bare, seed=0)
+    assert notes == {"pooler": "from the checkpoint"}
+    _, notes = kind.build(load_encoder(folder), task, weights=weights, seed=0)
+    assert notes == {"pooler": "random"}
+    save_file(weights | pooler, folder / "model.safetensors", metadata={"format": "pt"})
+    toy = write_task(tmp_path / "task")
+    run_finetune(folder, toy, tmp_path / "out", epochs=1)
+    assert metrics_of(tmp_path / "out")["model"]["pooler"] == "from the checkpoint"
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"max_length": 65}, "max_length: got 65; the model .* takes up to 64"),
+        ({"epochs": 0}, "epochs: got 0; expected 1 or more"),
+        ({"dropout": 1.0}, "--dropout: got 1.0"),
+        ({"seed": -1}, "--seed: got -1"),
+        ({"splits": ["test"]}, "no file for 'test'; there: train, dev"),
+        ({"init": "rnd"}, "--init: got 'rnd'; expected pretrained or random"),
+        ({"select": "best", "splits": []}, "no labelled dev split"),
+        ({"limit_train": 0}, "--limit-train: got 0"),
+        ({"learning_rate": 0.9, "dropout": 0.0, "epochs": 1, "precision": "fp8"}, "precision"),
+    ],
+)
+def test_bad_settings_leave_nothing_behind(
+    model: Path, task: Path, tmp_path: Path, changed: dict[str, object], expected: str
+) -> None:
+    with pytest.raises(UserError, match=expected):
+        run_finetune(model, task, tmp_path / "out", **changed)
+    if "precision" not in changed:
+        assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_killed_run_starts_again(model: Path, task: Path, tmp_path: Path, done: Path) -> None:
+    out = tmp_path / "out"
+    words = ["finetune", str(model), "--task", str(task), "--out", str(out), "--threads", "1"]
+    words += ["--precision", "fp32", "--epochs", "2000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hanmo", *words], stderr=subprocess.DEVNULL, env=os.environ
+    )
+    log = tmp_path / "out.partial" / "log.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and log.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert log.exists(), "killed in the middle"
+    assert not out.exists()
+    # Other settings than the killed run's are no hindrance: there is nothing to continue.
+    run_finetune(model, task, out, save_model=True)
+    assert metrics_of(out)["epochs"] == metrics_of(done)["epochs"]
+    assert len((out / "log.jsonl").read_text().splitlines()) == 6 + 2

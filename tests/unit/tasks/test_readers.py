@@ -1,0 +1,135 @@
+"""Rows of TSV, CSV and JSON-lines files, and the place of every mistake in them."""
+
+import csv
+import json
+import lzma
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hanmo.core.errors import UserError
+from hanmo.tasks.readers import read_rows
+
+COLUMNS = {"label": "label", "text_a": "text"}
+CELL = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\t\n\r\0"))
+
+
+def read(path: Path, content: str, **options: object) -> list[tuple[int, dict[str, str | None]]]:
+    path.write_bytes(content.encode())
+    return list(read_rows(path, **{"columns": COLUMNS, **options}))  # type: ignore[arg-type]
+
+
+def message(path: Path, content: str, **options: object) -> str:
+    with pytest.raises(UserError) as caught:
+        read(path, content, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_tsv_is_raw(tmp_path: Path) -> None:
+    content = '\ufefftext\tlabel\tid\n"好\t1\t7\r\n他说"不\t0\t8\n'
+    assert read(tmp_path / "a.tsv", content) == [
+        (2, {"label": "1", "text_a": '"好'}),
+        (3, {"label": "0", "text_a": '他说"不'}),
+    ]
+
+
+@settings(deadline=None, max_examples=30)
+@given(rows=st.lists(st.tuples(CELL, CELL), min_size=1, max_size=6))
+def test_a_tsv_gives_back_what_was_joined(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "joined.tsv"
+    content = "\n".join("\t".join(row) for row in [("label", "text"), *rows])
+    got = read(path, content)
+    assert [(row["label"], row["text_a"]) for _, row in got] == rows
+
+
+@settings(deadline=None, max_examples=30)
+@given(rows=st.lists(st.tuples(st.text("ab,\"'\n好", min_size=1), CELL), min_size=1, max_size=6))
+def test_a_csv_reads_what_the_csv_module_writes(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "written.csv"
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([("label", "text"), *rows])
+    got = list(read_rows(path, columns=COLUMNS))
+    assert [(row["label"], row["text_a"]) for _, row in got] == rows
+
+
+def test_a_csv_record_is_named_by_its_first_line(tmp_path: Path) -> None:
+    content = 'label,text\n1,"a\nb"\n0,c\n'
+    got = read(tmp_path / "a.csv", content)
+    assert [(number, row["text_a"]) for number, row in got] == [(2, "a\nb"), (4, "c")]
+    assert "b.csv:5: not a well-formed record" in message(tmp_path / "b.csv", content + '1,"open\n')
+
+
+def test_a_quoted_tsv_is_unquoted_on_demand(tmp_path: Path) -> None:
+    content = 'label\ttext\n1\t"a\tb"\n'
+    assert read(tmp_path / "a.tsv", content, quoted=True)[0][1]["text_a"] == "a\tb"
+    assert "a.tsv:2: 3 columns; expected 2" in message(tmp_path / "a.tsv", content)
+
+
+def test_columns_by_number_need_no_header(tmp_path: Path) -> None:
+    columns = {"label": 2, "text_a": 0, "text_b": 1}
+    got = read(tmp_path / "a.txt", "甲\t乙\t1\n丙\t丁\t0\n", columns=columns)
+    assert got[0] == (1, {"label": "1", "text_a": "甲", "text_b": "乙"})
+    assert len(got) == 2
+    optional = frozenset({"label"})
+    without = read(tmp_path / "a.txt", "甲\t乙\n", columns=columns, optional=optional)
+    assert without[0][1]["label"] is None
+    assert "a.txt:1: no column 2 for label: the line has 2 columns" in message(
+        tmp_path / "a.txt", "甲\t乙\n", columns=columns
+    )
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    content = "".join(
+        json.dumps(row) + "\n"
+        for row in ({"label": 3, "text": "好"}, {"label": True, "text": "差"}, {"text": "?"})
+    )
+    got = read(tmp_path / "a.jsonl", content, optional=frozenset({"label"}))
+    assert [row["label"] for _, row in got] == ["3", "true", None]
+    assert "a.jsonl:3: no column 'label' for label; there: text" in message(
+        tmp_path / "a.jsonl", content
+    )
+    assert "a.json:1: text: a JSON list; expected text" in message(
+        tmp_path / "a.json", '{"label": "1", "text": []}'
+    )
+    assert "a.json:1: a JSON list; expected one object a line" in message(
+        tmp_path / "a.json", "[1]"
+    )
+
+
+def test_compressed_files_are_read_by_the_suffix_below(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.xz"
+    path.write_bytes(lzma.compress(b"label,text\n1,a\n"))
+    assert list(read_rows(path, columns=COLUMNS)) == [(2, {"label": "1", "text_a": "a"})]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", "a.tsv: empty; expected rows with label, text_a"),
+        ("label\ttxt\n1\ta\n", "a.tsv:1: no column 'text' for text_a; there: label, txt"),
+        ("label\ttext\n1\ta\n1\n", "a.tsv:3: 1 columns; expected 2"),
+        ("label\ttext\n1\ta\tb\n", "a.tsv:2: 3 columns; expected 2"),
+        ("label\ttext\ttext\n", "a.tsv:1: column 'text' is there 2 times"),
+    ],
+)
+def test_mistakes_name_their_place(tmp_path: Path, content: str, expected: str) -> None:
+    assert expected in message(tmp_path / "a.tsv", content)
+
+
+def test_blank_lines_have_no_fields(tmp_path: Path) -> None:
+    got = read(tmp_path / "a.tsv", "label\ttext\n\n1\ta\n")
+    assert got == [(2, {}), (3, {"label": "1", "text_a": "a"})]
+
+
+def test_unknown_formats_and_mixed_columns_are_refused(tmp_path: Path) -> None:
+    assert "set reader to one of tsv, csv, jsonl" in message(tmp_path / "a.xlsx", "x")
+    assert "no 'tvs'; did you mean 'tsv'?" in message(tmp_path / "a.tsv", "x", reader="tvs")
+    mixed = {"label": 0, "text_a": "text"}
+    assert "all names" in message(tmp_path / "a.tsv", "a\tb\n", columns=mixed)

@@ -1,0 +1,63 @@
+"""A user's own task file."""
+
+from pathlib import Path
+
+import pytest
+from task_cases import TASK, write_task
+
+from hanmo.core.errors import UserError
+from hanmo.tasks.suite import find_task
+
+
+def test_a_task_file_describes_a_task(tmp_path: Path) -> None:
+    task = find_task(str(write_task(tmp_path)))
+    assert (task.name, task.kind, task.folder) == ("toy", "classification", str(tmp_path))
+    assert task.splits == {"train": ("train.tsv",), "dev": ("dev.tsv",)}
+    assert task.columns == {"label": "label", "text_a": "text"}
+    assert (task.settings.max_length, task.settings.epochs) == (24, 2)
+    assert task.labels == ()
+
+
+def test_a_pair_by_numbers(tmp_path: Path) -> None:
+    text = 'reader = "csv"\n[splits]\ntrain = ["a.csv", "b.csv"]\n[columns]\n'
+    text += "label = 2\ntext_a = 0\ntext_b = 1\n"
+    path = tmp_path / "pairs.toml"
+    path.write_text(text)
+    task = find_task(str(path))
+    assert (task.name, task.splits["train"]) == ("pairs", ("a.csv", "b.csv"))
+    assert task.columns == {"label": 2, "text_a": 0, "text_b": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (TASK.replace("[settings]", "[setings]"), "no key setings; did you mean 'settings'?"),
+        (TASK.replace("epochs", "epoch"), "no key settings.epoch; did you mean 'epochs'?"),
+        (TASK.replace("epochs = 2", "epochs = 0"), "settings.epochs: got 0; expected 1 or more"),
+        (TASK.replace("epochs = 2", 'epochs = "2"'), "settings.epochs: got '2'; expected int"),
+        (TASK.replace('text_a = "text"', ""), "columns: lacks text_a"),
+        (TASK.replace('text_a = "text"', "text_a = true"), "columns.text_a: got True"),
+        (TASK.replace("text_a", "text_aa"), "no key columns.text_aa; did you mean 'text_a'?"),
+        (TASK.replace('train = "train.tsv"', ""), "no training file"),
+        (TASK.replace("train =", "trian ="), "no training file"),
+        ('kind = "classificaton"\n' + TASK, "no 'classificaton'; did you mean 'classification'?"),
+        ('metrics = ["acuracy"]\n' + TASK, "no 'acuracy'; did you mean 'accuracy'?"),
+        ('labels = "0"\n' + TASK, "labels: got '0'; expected a list of texts"),
+        ('labels = ["0", "0"]\n' + TASK, "one of them is there twice"),
+        (TASK.replace('"toy"', '"a/b"'), "name: got 'a/b'; expected letters"),
+        ("name = ", "not TOML"),
+    ],
+)
+def test_mistakes_are_explained(tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "task.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        find_task(str(path))
+    assert expected in str(caught.value)
+
+
+def test_an_unknown_task_names_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"no 'chnsenticrop'; did you mean 'chnsenticorp'\?"):
+        find_task("chnsenticrop")
+    with pytest.raises(UserError, match=r"absent\.toml: no such task file"):
+        find_task("absent.toml")
