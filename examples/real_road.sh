@@ -11,8 +11,8 @@ set -euo pipefail
 [ $# -eq 2 ] || { echo "usage: examples/real_road.sh DATA OUT" >&2; exit 2; }
 data=$1 out=$2
 hanmo=${HANMO:-hanmo}
-# 2,500 steps of 72 sequences of up to 128 pieces: at least 20 million pieces (see log.jsonl).
-steps=${STEPS:-2500} batch=${BATCH:-72} workers=${WORKERS:-2} seeds=${SEEDS:-3}
+# 2,100 steps of 96 sequences (100 pieces on average): 20 million pieces and more (see log.jsonl).
+steps=${STEPS:-2100} batch=${BATCH:-96} workers=${WORKERS:-2} seeds=${SEEDS:-3}
 mkdir -p "$out"
 
 raw=()

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from training_cases import CHARACTERS, TINY, tokenizer
 
 from hanmo.commands import finetune
 from hanmo.model.checkpoint import save_model
 from hanmo.model.encoder import initialise
 from hanmo.model.masked_lm import MaskedLm
+from training_cases import CHARACTERS, TINY, tokenizer
 
 GOOD, BAD = CHARACTERS[0], CHARACTERS[1]
 TASK = """

@@ -1,4 +1,4 @@
-"""The stages of one fine-tuning run: prepare the data, train, predict, say what was done.
+"""The stages of one fine-tuning run: train, predict, say what was done.
 
 `finetune.py` composes them and owns the folder; here is nothing that writes but `save`.
 """
@@ -16,17 +16,15 @@ import torch
 from torch import nn
 
 from hanmo.core.errors import UserError
-from hanmo.core.log import Progress, RunLog, say
+from hanmo.core.log import Progress, RunLog
 from hanmo.core.seeds import generator
 from hanmo.model import checkpoint
 from hanmo.model.config import read_config
 from hanmo.tasks import batches
-from hanmo.tasks.kind import Features, Kind, load_kind
 from hanmo.tasks.metrics import score
-from hanmo.tasks.splits import Split, read_split, with_labels
-from hanmo.tasks.task import Prediction, Task
-from hanmo.text.tokenizer import Tokenizer
-from hanmo.text.vocab import VOCAB_FILE
+from hanmo.tasks.prepared import Prepared
+from hanmo.tasks.splits import Split
+from hanmo.tasks.task import Prediction
 from hanmo.train.devices import Device
 from hanmo.train.devices import prepare as prepare_device
 from hanmo.train.loop import Record, train_steps
@@ -57,17 +55,6 @@ class Options(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Prepared:
-    """What training needs: the task with its labels, its splits as pieces, the tokenizer."""
-
-    task: Task
-    kind: Kind
-    tokenizer: Tokenizer
-    splits: dict[str, Split]
-    features: dict[str, list[Features]]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Trained:
     """What training gave.
 
@@ -88,46 +75,6 @@ class Trained:
     selected: int
     predictions: dict[str, list[Prediction]]
     train_seconds: float
-
-
-def model_files(folder: Path) -> list[Path]:
-    """Return a model folder's files that a run depends on."""
-    names = ("config.json", VOCAB_FILE, checkpoint.WEIGHTS, "pytorch_model.bin")
-    return [folder / name for name in names if (folder / name).is_file()][:3]
-
-
-def prepare(config: Options, task: Task, files: dict[str, Path]) -> Prepared:
-    """Read and encode the splits; says how many rows there are and how many were left out.
-
-    Raises:
-        UserError: bad data, or a model that does not fit the vocabulary or the length.
-    """
-    shape = read_config(config.model / checkpoint.CONFIG)
-    tokenizer = Tokenizer.load(config.model)
-    if tokenizer.size > shape.vocab_size:
-        raise UserError(
-            f"{config.model}: {VOCAB_FILE} has {tokenizer.size:,} pieces, config.json says "
-            f"{shape.vocab_size:,}; the files are of different models"
-        )
-    if task.settings.max_length > shape.max_position_embeddings:
-        raise UserError(
-            f"max_length: got {task.settings.max_length}; the model {config.model} takes up to "
-            f"{shape.max_position_embeddings}"
-        )
-    kind = load_kind(task.kind)
-    train_split = read_split(task, "train", files["train"])
-    task = with_labels(task, train_split)
-    splits = {"train": _limited(train_split, config)}
-    splits |= {name: read_split(task, name, files[name]) for name in files if name != "train"}
-    features = {
-        name: [kind.encode(example, task, tokenizer) for example in split.examples]
-        for name, split in splits.items()
-    }
-    if config.select == "best" and not ("dev" in splits and splits["dev"].labelled):
-        raise UserError(f"--select best: task {task.name} has no labelled dev split to choose by")
-    for name, split in splits.items():
-        say(_describe(task, name, split, features[name]))
-    return Prepared(task, kind, tokenizer, splits, features)
 
 
 def train(config: Options, prepared: Prepared, log: RunLog) -> Trained:
@@ -292,14 +239,6 @@ def _torch_seed(seed: int, purpose: str) -> int:
     return int(generator(seed, purpose).integers(2**62))
 
 
-def _limited(split: Split, config: Options) -> Split:
-    if config.limit_train is None or config.limit_train >= len(split.examples):
-        return split
-    order = generator(config.seed, "limit").permutation(len(split.examples))
-    kept = sorted(order[: config.limit_train].tolist())
-    return dataclasses.replace(split, examples=tuple(split.examples[i] for i in kept))
-
-
 def _predict(prepared: Prepared, model: Any, device: Device, split: str) -> list[Prediction]:
     features = prepared.features[split]
     arrays = batches.predict(
@@ -331,13 +270,3 @@ def _split_record(prepared: Prepared, trained: Trained, name: str) -> dict[str, 
     if name in trained.predictions and split.labelled:
         facts["scores"] = _scores(prepared, name, trained.predictions[name])
     return facts
-
-
-def _describe(task: Task, name: str, split: Split, features: Sequence[Features]) -> str:
-    left_out = ", ".join(f"{n} {reason}" for reason, n in split.skipped.items()) or "none"
-    cut = sum(one.truncated for one in features)
-    return (
-        f"{task.name} {name}: {len(split.examples):,} examples"
-        f"{'' if split.labelled else ' without labels'} (rows left out: {left_out}; "
-        f"{cut:,} cut at {task.settings.max_length} pieces)"
-    )

@@ -20,18 +20,23 @@ import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from hanmo.commands import _finetuning
 from hanmo.core import config as configuration
 from hanmo.core.artifact import MANIFEST, STATE, building, plain
 from hanmo.core.errors import UserError
 from hanmo.core.files import write_atomic, write_json
-from hanmo.core.log import run_log
+from hanmo.core.log import run_log, say
 from hanmo.tasks.splits import locate
 from hanmo.tasks.suite import find_task
 from hanmo.tasks.task import Task, with_settings
+from hanmo.text.vocab import VOCAB_FILE
 
+if TYPE_CHECKING:
+    from hanmo.commands._finetuning import Trained
+    from hanmo.tasks.prepared import Prepared
+
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _SETTINGS = ("max_length", "batch_size", "learning_rate", "epochs", "warmup_rate")
 
 
@@ -93,20 +98,23 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         UserError: bad settings, data or model, or a loss that is not finite.
     """
-    task = with_settings(find_task(config.task), **{k: getattr(config, k) for k in _SETTINGS})
+    from hanmo.commands import _finetuning
+
+    published = find_task(config.task)
+    task = with_settings(published, **{k: getattr(config, k) for k in _SETTINGS})
     config = _resolved(config, task)
     _check(config)
     files = _wanted(task, locate(task, config.data), config.splits)
     content = {k: v for k, v in plain(config).items() if k not in {"model", "data", "threads"}}
     inputs = {
-        **{f"model/{path.name}": path for path in _finetuning.model_files(config.model)},
+        **{f"model/{path.name}": path for path in _model_files(config.model)},
         **{f"{split}": path for split, path in files.items()},
     }
     started = time.perf_counter()
     prepared = None
     if config.overwrite or not (config.out / MANIFEST).is_file():
         # Before the folder is begun, so that a mistake in the data leaves nothing behind.
-        prepared = _finetuning.prepare(config, task, files)
+        prepared = _prepare(config, task, files)
         _drop_interrupted(config.out)
     with building(
         config.out, kind="run", config=content, inputs=inputs, overwrite=config.overwrite
@@ -115,6 +123,7 @@ def run(config: Config) -> dict[str, Any]:
             with run_log(build.dir / "log.jsonl") as log:
                 trained = _finetuning.train(config, prepared, log)
             metrics = _finetuning.record(config, prepared, trained)
+            metrics["changed"] = _changed(config, published)
             metrics["command"] = command_line(config)
             metrics["seconds"]["total"] = round(time.perf_counter() - started, 2)
             _write(build.dir, config, prepared, trained, metrics)
@@ -135,6 +144,32 @@ def command_line(config: Config) -> str:
         elif value is not True:
             words.append(str(value))
     return shlex.join(words)
+
+
+def _prepare(config: Config, task: Task, files: dict[str, Path]) -> "Prepared":
+    from hanmo.tasks.prepared import describe, prepare
+
+    prepared = prepare(task, files, config.model, limit=config.limit_train, seed=config.seed)
+    dev = prepared.splits.get("dev")
+    if config.select == "best" and not (dev and dev.labelled):
+        raise UserError(f"--select best: task {task.name} has no labelled dev split to choose by")
+    for split in prepared.splits:
+        say(describe(prepared, split))
+    return prepared
+
+
+def _changed(config: Config, published: Task) -> dict[str, Any]:
+    """Return what is not as the task says: the score does not compare with published ones."""
+    usual = {key: getattr(published.settings, key) for key in _SETTINGS}
+    usual |= {"dropout": None, "select": "last", "limit_train": None}
+    return {k: getattr(config, k) for k, value in usual.items() if getattr(config, k) != value}
+
+
+def _model_files(folder: Path) -> list[Path]:
+    """Return the files of a model folder that a run depends on."""
+    there = [folder / name for name in ("config.json", VOCAB_FILE, *_WEIGHTS)]
+    there = [path for path in there if path.is_file()]
+    return there[:3]  # model.safetensors is read when both forms of the weights are there
 
 
 def _resolved(config: Config, task: Task) -> Config:
@@ -180,10 +215,12 @@ def _drop_interrupted(out: Path) -> None:
 def _write(
     folder: Path,
     config: Config,
-    prepared: _finetuning.Prepared,
-    trained: _finetuning.Trained,
+    prepared: "Prepared",
+    trained: "Trained",
     metrics: dict[str, Any],
 ) -> None:
+    from hanmo.commands import _finetuning
+
     for split, predictions in trained.predictions.items():
         lines = _finetuning.prediction_lines(prepared.splits[split], predictions)
         write_atomic(folder / f"predictions-{split}.jsonl", lines)

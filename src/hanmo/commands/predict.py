@@ -4,10 +4,10 @@ In: a model folder, the kind of prediction, and one text or a file with a text a
 text, a table (or JSON with --json); for a file, one JSON object a line on standard output as the
 answers come, in constant memory (or tables with --table), and progress on standard error.
 
-    hanmo predict work/lert/model fill-mask "我在[MASK][MASK]工作。"
-    hanmo predict work/lert/model fill-mask "我在[WORD]工作。" --mask-length 1-3
-    hanmo predict work/lert/model tags "他去[MASK][MASK]旅游。"
-    hanmo predict work/lert/model tags --mask-words --file texts.txt > tags.jsonl
+    hanmo predict work/lert fill-mask "我在[MASK][MASK]工作。"
+    hanmo predict work/lert fill-mask "我在[WORD]工作。" --mask-length 1-3
+    hanmo predict work/lert tags "他去[MASK][MASK]旅游。"
+    hanmo predict work/lert tags --mask-words --file texts.txt > tags.jsonl
     hanmo predict work/runs/reviews/seed-1/model classify "味道很好，下次还来。"
 """
 
@@ -151,4 +151,7 @@ def _load(config: Config) -> Predictor:
             flag = name.replace("_", "-")
             raise UserError(f"--{flag}: {config.kind} has no such option; leave it out")
     predict = made(**given)
-    return predict.load(config.model, top_k=config.top_k, batch_size=config.batch_size)
+    predictor: Predictor = predict.load(
+        config.model, top_k=config.top_k, batch_size=config.batch_size
+    )
+    return predictor

@@ -8,12 +8,9 @@ exits with 130 or 143; `--resume` goes on exactly where the run was, also after 
 """
 
 import dataclasses
-import shutil
-import signal
-import threading
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from hanmo.core import artifact
@@ -22,19 +19,12 @@ from hanmo.core.errors import UserError
 from hanmo.core.log import Progress, RunLog, run_log, say
 
 if TYPE_CHECKING:
-    from hanmo.data.shards import ShardSet
-    from hanmo.model.config import EncoderConfig
+    from hanmo.objectives._objective import Objective
     from hanmo.train.devices import Device
     from hanmo.train.loop import Record
     from hanmo.train.state import TrainingState
 
 PLUGIN = {"objective": ("hanmo.objectives", "Objective")}
-LOG = "log.jsonl"
-# Settings that may differ between a run and its continuation: they do not change the result.
-_FREE = frozenset(
-    {"out", "resume", "overwrite", "workers", "save_every", "keep", "log_every", "tensorboard"}
-    | {"stop_at", "threads", "shards"}
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +48,7 @@ class Config:
         dropout: Overrides the dropout of the shape; 0 is usual for short runs on small data.
         pack: Several sequences share a row (exact; saves padding).
         seed: Decides initial weights, order, masks and dropout.
-        precision: "auto" (bf16 where the processor has it), "fp32" or "bf16".
+        precision: "auto" (bf16 where it is faster: GPUs, CPUs with AMX), "fp32" or "bf16".
         device: "cpu" or "cuda"; by default CUDA when there is one.
         threads: CPU threads; by default all cores.
         workers: Processes that make batches ahead; 0 makes them between steps.
@@ -109,18 +99,25 @@ def run(config: Config) -> dict[str, Any]:
         UserError: bad settings, shards that lack a layer, an unfinished run in `out` without
             `resume`, or a run that was made with other settings.
     """
-    from hanmo.objectives._objective import make_objective
-
     _check(config)
-    objective: Any = make_objective(config.objective, config.options)
-    options = {
-        field.name: getattr(objective, field.name) for field in dataclasses.fields(objective)
-    }
-    values = configuration.resolved(dataclasses.replace(config, options=options), _this_module())
+    from hanmo.commands import _pretraining as parts
+    from hanmo.objectives._objective import make_objective
+    from hanmo.train import devices
+
+    device = devices.prepare(config.precision, threads=config.threads, name=config.device)
+    objective = make_objective(config.objective, config.options)
+    options = {name: getattr(objective, name) for name in _field_names(objective)}
+    # What "auto" and the defaults came to is what a continuation must repeat.
+    config = dataclasses.replace(config, options=options, precision=device.precision)
+    values = configuration.resolved(config, sys.modules[__name__])
     if not config.overwrite and (config.out / artifact.MANIFEST).is_file():
-        return _already_finished(config, values)
-    _check_folder(config, values)
-    return _train(config, values)
+        return parts.already_finished(config, values)
+    parts.check_folder(config, values)
+    return _train(config, values, objective, device)
+
+
+def _field_names(value: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(value)]
 
 
 def _check(config: Config) -> None:
@@ -144,97 +141,20 @@ def _check(config: Config) -> None:
         raise UserError("pretrain: --size or --init missing; for example --size small")
 
 
-def _this_module() -> Any:
-    import sys
-
-    return sys.modules[__name__]
-
-
-def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    return configuration.differences(
-        {key: value for key, value in old.items() if key not in _FREE},
-        {key: value for key, value in new.items() if key not in _FREE},
-    )
-
-
-def _already_finished(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
-    manifest = artifact.read_manifest(config.out, "checkpoint")
-    changed = _changed(manifest.config, values)
-    if changed:
-        raise UserError(
-            f"{config.out}: already finished with other settings ({'; '.join(changed)}); "
-            "choose another --out, or pass --overwrite"
-        )
-    _check_shards(config, config.out)
-    return {**manifest.counts, "out": str(config.out), "already_finished": True}
-
-
-def _check_folder(config: Config, values: Mapping[str, Any]) -> None:
-    """Refuse an `out` that may neither be filled nor continued."""
-    out, stored = config.out, config.out / configuration.CONFIG_FILE
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: is a file; expected a folder to make; choose another --out")
-    if not stored.is_file():
-        # A kill in the first moment leaves a temporary file of the configuration.
-        mine = f".{configuration.CONFIG_FILE}."
-        if out.exists() and not all(path.name.startswith(mine) for path in out.iterdir()):
-            raise UserError(f"{out}: exists and is no run of hanmo pretrain; choose another --out")
-        return
-    if config.overwrite:
-        return
-    if not config.resume:
-        raise UserError(
-            f"{out}: holds an unfinished run; pass --resume to go on with it, or --overwrite"
-        )
-    changed = _changed(configuration.read(stored), values)
-    if changed:
-        raise UserError(
-            f"{out}: --resume with other settings: {'; '.join(changed)}; "
-            "repeat the run's settings, or choose another --out"
-        )
-
-
-def _begin_folder(config: Config, values: Mapping[str, Any]) -> None:
-    """Make `out`, empty but for a run that is continued; only when nothing can be refused."""
-    stored = config.out / configuration.CONFIG_FILE
-    if config.overwrite and config.out.exists():
-        shutil.rmtree(config.out)
-    if not stored.is_file():
-        config.out.mkdir(parents=True, exist_ok=True)
-        configuration.write(stored, values)
-
-
-def _content(shards: Path) -> str:
-    """Digest of what the shards hold, wherever they lie."""
-    import hashlib
-    import json
-
-    files = artifact.read_manifest(shards, "shards").files
-    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
-
-
-def _check_shards(config: Config, folder: Path) -> None:
-    """Refuse to go on with other shards than those that a checkpoint was trained on."""
-    from hanmo.model.checkpoint import read_extra
-
-    if read_extra(folder).get("shards") != _content(config.shards):
-        raise UserError(
-            f"{config.shards}: other shards than those that {folder} was trained on; "
-            "give those, or choose another --out"
-        )
-
-
-def _train(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
+def _train(
+    config: Config, values: Mapping[str, Any], objective: "Objective", device: "Device"
+) -> dict[str, Any]:
+    from hanmo.commands import _pretraining as parts
     from hanmo.data.shards import ShardSet
     from hanmo.model.trainable import Batch
     from hanmo.objectives._objective import Corruptor, Vocabulary
     from hanmo.text.tokenizer import Tokenizer
-    from hanmo.train import devices, loop, optim, state
+    from hanmo.train import loop, optim, state
+    from hanmo.train.history import LOG
 
     shards = ShardSet.open(config.shards)
     tokenizer = Tokenizer.load(config.shards)
-    device = devices.prepare(config.precision, threads=config.threads, name=config.device)
-    model = _model(config, shards, tokenizer, device)
+    model = parts.build_model(config, objective, shards, tokenizer, device)
     optimizer = optim.build_optimizer(
         model,
         name=config.optimizer,
@@ -242,8 +162,8 @@ def _train(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
         weight_decay=config.weight_decay,
     )
     corruptor = Corruptor(config.objective, config.options, Vocabulary.of(tokenizer))
-    loader = _loader(config, shards, corruptor)
-    _begin_folder(config, values)
+    loader = parts.make_loader(config, shards, corruptor)
+    parts.begin_folder(config, values)
     at = _restore(config, model, optimizer)
     stop = min(config.steps, config.stop_at or config.steps)
     batches = loader.batches(at.step, stop)
@@ -265,7 +185,7 @@ def _train(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
     extra = {
         "objective": config.objective,
         "max_length": config.max_length,
-        "shards": _content(config.shards),
+        "shards": parts.content(config.shards),
     }
 
     def save(step: int, pending: Mapping[str, float]) -> Path:
@@ -283,7 +203,10 @@ def _train(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
 
     board = config.out / "tensorboard" if config.tensorboard else None
     with run_log(config.out / LOG, board) as log:
-        last = _consume(config, records, at, log, save, device)
+        try:
+            last = _consume(config, records, at, log, save)
+        except FloatingPointError as error:
+            raise UserError(_not_finite(config, loader, error)) from None
     counts = {"steps": last.step, **last.summary}
     if last.step == config.steps:
         folder = state.step_folder(config.out, last.step)
@@ -291,115 +214,30 @@ def _train(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
     return {**counts, "out": str(config.out), "exit_code": last.exit_code}
 
 
-def _model(config: Config, shards: "ShardSet", tokenizer: Any, device: "Device") -> Any:
-    """Build what is trained, from random weights or from `init`."""
-    import torch
-
-    from hanmo.model import checkpoint
-    from hanmo.model.encoder import initialise
-    from hanmo.objectives._objective import make_objective
-
-    objective = make_objective(config.objective, config.options)
-    lacking = [layer for layer in objective.layers if layer not in shards.layers]
-    if lacking:
-        raise UserError(
-            f"{config.shards}: lacks the layers {', '.join(lacking)} that objective "
-            f"{config.objective!r} needs (it has: {', '.join(shards.layers) or 'none'}); annotate "
-            "with a backend that gives them, such as crf"
-        )
-    shape = checkpoint.with_dropout(_shape(config, tokenizer), config.dropout)
-    if config.max_length > shape.max_position_embeddings:
-        raise UserError(
-            f"--max-length: got {config.max_length}; the model has "
-            f"{shape.max_position_embeddings} positions"
-        )
-    model: Any = objective.build(shape, shards.layers)
-    generator = torch.Generator().manual_seed(config.seed)
-    initialise(model, shape.initializer_range, generator)
-    if config.init is not None:
-        fresh = checkpoint.load_into(model, config.init)
-        if fresh:
-            say(f"init: not in {config.init}, so random: {', '.join(fresh)}")
-    return model.to(device.name)
-
-
-def _shape(config: Config, tokenizer: Any) -> "EncoderConfig":
-    from hanmo.model.config import read_config, size_named
-    from hanmo.text.tokenizer import Tokenizer
-
-    if config.init is None:
-        return dataclasses.replace(size_named(config.size or ""), vocab_size=tokenizer.size)
-    shape = read_config(config.init / "config.json")
-    if config.size is not None:
-        wanted = dataclasses.replace(size_named(config.size), vocab_size=shape.vocab_size)
-        if wanted.parameters() != shape.parameters():
-            raise UserError(f"--size {config.size}: {config.init} has another; leave --size out")
-    if Tokenizer.load(config.init).vocab != tokenizer.vocab:
-        raise UserError(
-            f"{config.init}: its vocabulary is not the one that {config.shards} was encoded with; "
-            f"encode with --vocab {config.init}/vocab.txt"
-        )
-    return shape
-
-
-def _loader(config: Config, shards: "ShardSet", corruptor: Any) -> Any:
-    from hanmo.data.loader import Loader
-    from hanmo.data.sequences import plan_sequences
-
-    plan = plan_sequences(shards, max_length=config.max_length)
-    epochs = config.steps * config.batch_size / max(1, len(plan))
-    say(
-        f"pretrain: {len(plan):,} sequences, {shards.n_pieces:,} pieces; "
-        f"{config.steps:,} steps of {config.batch_size} are {epochs:.2f} epochs"
-    )
-    return Loader(
-        plan,
-        corruptor,
-        batch_size=config.batch_size,
-        max_length=config.max_length,
-        seed=config.seed,
-        pack=config.pack,
-        workers=config.workers,
+def _not_finite(config: Config, loader: Any, error: FloatingPointError) -> str:
+    step = int(str(error).partition("step ")[2].partition(":")[0])
+    chosen = loader.select(step - 1)
+    places = [f"{e}/{i}" for e, i in zip(chosen.epochs, chosen.indices, strict=True)]
+    return (
+        f"{error}; sequences of the batch (epoch/index): {' '.join(places)}; the checkpoints in "
+        f"{config.out} are whole; lower --learning-rate, or look at these sequences"
     )
 
 
 def _restore(config: Config, model: Any, optimizer: Any) -> "TrainingState":
-    from hanmo.train import state
+    from hanmo.commands import _pretraining as parts
+    from hanmo.train import history, state
 
     state.sweep(config.out)
     folder = state.latest(config.out) if config.resume else None
     if folder is None:
-        (config.out / LOG).unlink(missing_ok=True)
+        (config.out / history.LOG).unlink(missing_ok=True)
         return state.TrainingState(0, {})
-    _check_shards(config, folder)
+    parts.check_shards(config, folder)
     at = state.restore(folder, model, optimizer)
-    _cut_log(config.out / LOG, at.step)
+    history.cut_log(config.out / history.LOG, at.step)
     say(f"resume: from {folder.name}")
     return at
-
-
-def _cut_log(path: Path, step: int) -> None:
-    """Drop log lines of steps after the checkpoint, and a line that a kill cut short."""
-    import json
-
-    from hanmo.core.files import write_atomic
-
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except json.JSONDecodeError:
-            break
-    write_atomic(path, "".join(kept))
-
-
-def _last_line(path: Path) -> dict[str, float]:
-    """What the log of a continued run says last; empty for a new run."""
-    import json
-
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return dict(json.loads(lines[-1])) if lines else {}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -411,91 +249,47 @@ class _End:
     exit_code: int
 
 
-def _consume(  # noqa: PLR0917 - the loop's surroundings, used here only
-    config: Config,
-    records: Iterator["Record"],
-    at: "TrainingState",
-    log: RunLog,
-    save: Any,
-    device: "Device",
+def _consume(
+    config: Config, records: Iterator["Record"], at: "TrainingState", log: RunLog, save: Any
 ) -> _End:
     """Run the loop: log, show, save; stop at the end or on a signal."""
+    from hanmo.train import history
+    from hanmo.train.interrupts import Interrupts
+
     sums = dict(at.pending)
-    line = _last_line(config.out / LOG)
-    step, saved, pieces, seconds = at.step, at.step, 0, 0.0
-    title = f"pretrain {config.objective} ({device.name}, {device.precision})"
-    with _Signals() as signals, Progress(title, config.steps, "steps") as bar:
+    line = history.last_line(config.out / history.LOG)
+    step, saved, pieces, seconds = at.step, None, 0, 0.0
+    title = f"pretrain {config.objective} ({config.precision})"
+    with Interrupts() as interrupts, Progress(title, config.steps, "steps") as bar:
         bar.skip(at.step)
-        for record in records:
+        for record in _until_interrupted(records, interrupts):
             step = record.step
-            _add(sums, record)
+            history.add(sums, record)
             pieces, seconds = pieces + record.n_pieces, seconds + record.seconds
             if step % config.log_every == 0 or step == config.steps:
-                line = _line(sums, record)
+                line = history.line_of(sums, record)
                 log.write(**line)
                 sums = {}
-            bar.advance(1, **_shown(line, pieces / seconds))
-            if step % config.save_every == 0 or step == config.steps or signals.caught:
-                save(step, sums)
-                saved = step
-            if signals.caught:
-                break
-    if step != saved or not (config.out / f"step-{step:09d}").is_dir():
-        save(step, sums)
+            bar.advance(1, **history.shown(line, pieces / seconds))
+            if step % config.save_every == 0 or step == config.steps:
+                saved = save(step, sums)
+        if saved is None or saved.name != f"step-{step:09d}":
+            save(step, sums)
     losses = {key: value for key, value in line.items() if key.startswith("loss")}
-    if signals.caught:
-        say(f"stopped by {signals.caught.name} after step {step:,}; pass --resume to go on")
-    code = 128 + signals.caught if signals.caught else 0
+    if interrupts.caught:
+        say(f"stopped by {interrupts.caught.name} after step {step:,}; pass --resume to go on")
+    code = 128 + interrupts.caught if interrupts.caught else 0
     speed = round(pieces / seconds) if seconds else line.get("pieces_per_second", 0)
     return _End(step, {**losses, "pieces_per_second": speed}, code)
 
 
-def _add(sums: dict[str, float], record: "Record") -> None:
-    new = {"loss": record.loss, "grad_norm": record.grad_norm, "n": 1.0}
-    new |= {f"loss/{name}": value for name, value in record.parts.items()}
-    new |= {"pieces": record.n_pieces, "seconds": record.seconds}
-    for key, value in new.items():
-        sums[key] = sums.get(key, 0.0) + value
-
-
-def _line(sums: dict[str, float], record: "Record") -> dict[str, float]:
-    """One line of the log: means over the interval, and this step's rates and weights."""
-    line: dict[str, float] = {"step": record.step}
-    line |= {
-        key: value / sums["n"]
-        for key, value in sums.items()
-        if key.startswith("loss") or key == "grad_norm"
-    }
-    line |= {f"weight/{name}": value for name, value in record.weights.items()}
-    line["learning_rate"] = record.learning_rate
-    line["pieces"] = int(sums["pieces"])
-    line["pieces_per_second"] = round(sums["pieces"] / sums["seconds"])
-    return line
-
-
-def _shown(line: Mapping[str, float], speed: float) -> dict[str, str]:
-    losses = {key.removeprefix("loss/"): f"{v:.3f}" for key, v in line.items() if "loss" in key}
-    return {**losses, "pieces/s": f"{speed:,.0f}"}
-
-
-class _Signals:
-    """Remember SIGINT and SIGTERM instead of dying, so that the step is finished and saved."""
-
-    def __init__(self) -> None:
-        self.caught: signal.Signals | None = None
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> "_Signals":
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._remember)
-        return self
-
-    def _remember(self, number: int, frame: FrameType | None) -> None:
-        if self.caught:  # a second Ctrl-C means now
-            raise KeyboardInterrupt
-        self.caught = signal.Signals(number)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+def _until_interrupted(records: Iterator["Record"], interrupts: Any) -> Iterator["Record"]:
+    """Yield records until a signal comes, which may also kill the loader's workers."""
+    try:
+        for record in records:
+            yield record
+            if interrupts.caught:
+                return
+    except UserError:
+        if not interrupts.caught:
+            raise

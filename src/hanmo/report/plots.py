@@ -9,6 +9,7 @@ which task joins when.
 """
 
 import io
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -46,9 +47,11 @@ def plot_losses(log_path: Path, png_path: Path) -> None:
     figure = Figure(figsize=(8, 6.4 if weights else 4), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(2 if weights else 1, sharex=True, squeeze=False)[:, 0]
-    _draw(panels[0], losses, f"Loss per task ({len(records):,} records)", "loss", smooth=True)
+    names = dict.fromkeys([*losses, *weights])  # a task looks the same in both panels
+    looks = dict(zip(names, itertools.cycle(zip(_COLOURS, itertools.cycle(_STYLES))), strict=False))
+    _draw(panels[0], losses, looks, title="Loss per task", unit="loss", smooth=True)
     if weights:
-        _draw(panels[1], weights, "Weight of each label loss", "weight", smooth=False)
+        _draw(panels[1], weights, looks, title="Weight of each label loss", unit="weight")
     panels[-1].set_xlabel("step")
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
@@ -85,16 +88,23 @@ def _curves(records: Sequence[Mapping[str, Any]], prefix: str) -> dict[str, Curv
     return dict(curves)
 
 
-def _draw(axes: Any, curves: Mapping[str, Curve], title: str, label: str, *, smooth: bool) -> None:
-    for number, (name, (steps, values)) in enumerate(curves.items()):
-        colour = _COLOURS[number % len(_COLOURS)]
-        style = _STYLES[number % len(_STYLES)]
+def _draw(
+    axes: Any,
+    curves: Mapping[str, Curve],
+    looks: Mapping[str, tuple[str, str]],
+    *,
+    title: str,
+    unit: str,
+    smooth: bool = False,
+) -> None:
+    for name, (steps, values) in curves.items():
+        colour, style = looks[name]
         if smooth and len(values) > 2 * _POINTS:
             axes.plot(steps, values, color=colour, alpha=0.2, linewidth=0.8)
             values = _smoothed(values)  # noqa: PLW2901
         axes.plot(steps, values, style, color=colour, linewidth=1.8, label=name)
     axes.set_title(title, loc="left", fontsize=11)
-    axes.set_ylabel(label)
+    axes.set_ylabel(unit)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, ncols=min(4, len(curves)))
@@ -107,4 +117,5 @@ def _smoothed(values: Sequence[float]) -> list[float]:
     places = np.arange(len(values))
     start = np.maximum(places - width // 2, 0)
     stop = np.minimum(places + width // 2 + 1, len(values))
-    return ((sums[stop] - sums[start]) / (stop - start)).tolist()
+    means: list[float] = ((sums[stop] - sums[start]) / (stop - start)).tolist()
+    return means

@@ -36,6 +36,7 @@ class Run:
         published: the task's name in the published results, or empty.
         seed: its seed.
         settings: learning rate, epochs …: runs of one row must agree.
+        changed: those that are not what the task says, so that published rows do not compare.
         scores: split → metric → score in [0, 1].
     """
 
@@ -46,6 +47,7 @@ class Run:
     published: str
     seed: int
     settings: Mapping[str, Any]
+    changed: Mapping[str, Any]
     scores: Mapping[str, Mapping[str, float]]
 
 
@@ -122,6 +124,7 @@ def read_run(folder: Path) -> Run:
             published=raw["published"],
             seed=raw["seed"],
             settings=raw["settings"],
+            changed=raw["changed"],
             scores={
                 split: facts["scores"]
                 for split, facts in raw["splits"].items()

@@ -1,7 +1,8 @@
 """Tables of scores as the field prints them: max (mean) over seeds, beside published rows.
 
 In: runs. Out: one table a task, as Markdown, CSV or plain values. Percent, one decimal. Runs of one
-model and task that differ in a setting (learning rate, epochs …) are rows of their own.
+model and task that differ in a setting (learning rate, epochs …) are rows of their own; a setting
+that is not the task's is named behind the model, because published rows do not compare with it.
 
     markdown(tables(collect([folder]).runs), collected)
 """
@@ -99,12 +100,11 @@ def _own_rows(runs: Sequence[Run]) -> list[Row]:
     for run in runs:
         settings = json.dumps(dict(run.settings), sort_keys=True)
         groups.setdefault((run.model, settings), []).append(run)
-    models = [model for model, _ in groups]
     rows = []
     for (model, _), group in sorted(groups.items()):
         _check_seeds(group)
-        others = [run for run in runs if run.model == model]
-        label = model if models.count(model) == 1 else f"{model} [{_differing(group[0], others)}]"
+        changed = ", ".join(f"{key} {value}" for key, value in sorted(group[0].changed.items()))
+        label = f"{model} [{changed}]" if changed else model
         rows.append(Row(label, _HERE, tuple(sorted(run.seed for run in group)), _cells(group)))
     return rows
 
@@ -119,12 +119,6 @@ def _check_seeds(group: Sequence[Run]) -> None:
                 "models different names (--name)"
             )
         seen[run.seed] = run
-
-
-def _differing(run: Run, others: Sequence[Run]) -> str:
-    keys = sorted({key for other in others for key in other.settings})
-    differing = [k for k in keys if len({str(other.settings.get(k)) for other in others}) > 1]
-    return ", ".join(f"{key} {run.settings.get(key)}" for key in differing)
 
 
 def _cells(group: Sequence[Run]) -> dict[str, Cell]:

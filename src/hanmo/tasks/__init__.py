@@ -1,1 +1,1 @@
-"""Level 4: fine-tuning tasks as values, their readers and metrics; `kinds` says how to solve them."""
+"""Level 4: fine-tuning tasks as values, readers and metrics; `kinds` says how to solve them."""

@@ -1,7 +1,8 @@
 """Find a task's files and read its splits; every row that is left out is counted.
 
 In: a task and the folder given as `--data`. Out: `Split` values. The files are looked for in DIR,
-in DIR/<task> and in any folder named after the task below DIR, plain or compressed.
+in DIR/<task> and in any folder named after the task below DIR, plain or compressed; then beside the
+user's task file. A task that comes with hanmo has its files in the package.
 
     files = locate(task, Path("data"))          # {"train": Path("data/single/…/train.tsv.xz"), …}
     train = read_split(task, "train", files["train"])
@@ -51,8 +52,10 @@ def locate(task: Task, data: Path | None) -> dict[str, Path]:
         UserError: no folder has the training split, or several have.
     """
     candidates = _folders(task, data)
-    found = {folder: _files_in(folder, task) for folder in candidates}
-    found = {folder: files for folder, files in found.items() if files}
+    found = {folder: files for folder in candidates if (files := _files_in(folder, task))}
+    if not found and data is not None and task.folder:
+        candidates.append(Path(task.folder))
+        found = {folder: files for folder in candidates if (files := _files_in(folder, task))}
     if len(found) > 1:
         raise UserError(
             f"task {task.name}: files in several folders: {', '.join(map(str, found))}; "
@@ -70,13 +73,13 @@ def locate(task: Task, data: Path | None) -> dict[str, Path]:
 
 
 def _folders(task: Task, data: Path | None) -> list[Path]:
-    if data is not None:
-        if not data.is_dir():
-            raise UserError(f"--data: no folder {data}")
-        below = sorted(path for path in data.rglob(task.name) if path.is_dir())
-        return [data, *below]
+    if data is not None and not data.is_dir():
+        raise UserError(f"--data: no folder {data}")
     if task.embedded:
         return [Path(str(resources.files("hanmo").joinpath(task.embedded)))]
+    if data is not None:
+        below = sorted(path for path in data.rglob(task.name) if path.is_dir())
+        return [data, *below]
     if task.folder:
         return [Path(task.folder)]
     raise UserError(

@@ -45,6 +45,7 @@ def test_losses_and_weights_have_a_panel_each(
     assert list(lines["mlm"].get_ydata()) == [4, 7, 2, 1]
     [line] = weights.get_lines()
     assert list(line.get_ydata()) == [0.25, 0.5, 0.75, 1.0]
+    assert line.get_color() == lines["pos"].get_color() != lines["mlm"].get_color()
     assert weights.get_xlabel() == "step"
     assert (tmp_path / "losses.png").read_bytes().startswith(b"\x89PNG\r\n")
 

@@ -5,8 +5,6 @@ import contextlib
 import numpy as np
 import pytest
 import torch
-from task_cases import rows
-from training_cases import TINY, tokenizer
 
 from hanmo.model.checkpoint import random_encoder
 from hanmo.model.encoder import initialise
@@ -14,6 +12,8 @@ from hanmo.model.trainable import Batch
 from hanmo.tasks import batches
 from hanmo.tasks.kind import Features, load_kind
 from hanmo.tasks.task import Example, Settings, Task
+from task_cases import rows
+from training_cases import TINY, tokenizer
 
 TASK = Task(
     name="toy",
@@ -65,16 +65,14 @@ def test_targets_follow_their_sequences(features: list[Features]) -> None:
     label_of = {
         tuple(one.inputs["input_ids"].tolist()): int(one.targets["label"][0]) for one in sequences
     }
-    for batch in batches.training_batches(
-        sequences, TASK.settings, pad_id=0, seed=3, device="cpu"
-    ):
+    for batch in batches.training_batches(sequences, TASK.settings, pad_id=0, seed=3, device="cpu"):
         flat, numbers = batch.input_ids.flatten(), batch.sequence_ids.flatten()
         for place, label in zip(
             batch.positions.tolist(), batch.targets["label"].tolist(), strict=True
         ):
             end = place + 1
-            while end < len(flat) and numbers[end] == numbers[place] and end % len(
-                batch.input_ids[0]
+            while (
+                end < len(flat) and numbers[end] == numbers[place] and end % len(batch.input_ids[0])
             ):
                 end += 1
             assert label_of[tuple(flat[place:end].tolist())] == label

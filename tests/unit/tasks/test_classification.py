@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from training_cases import CHARACTERS, tokenizer
 
 from hanmo.tasks.kind import load_kind
 from hanmo.tasks.kinds.classification import fit
 from hanmo.tasks.task import Example, Settings, Task
+from training_cases import CHARACTERS, tokenizer
 
 KIND = load_kind("classification")
 TASK = Task(

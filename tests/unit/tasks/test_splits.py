@@ -41,6 +41,18 @@ def test_files_are_found_in_the_folder_below_it_and_compressed(tmp_path: Path) -
         locate(TASK, tmp_path)
 
 
+def test_a_folder_for_other_tasks_does_not_hide_a_tasks_own_files(tmp_path: Path) -> None:
+    own, other = tmp_path / "own", tmp_path / "other"
+    for folder in (own, other):
+        folder.mkdir()
+    (own / "train.tsv").write_text("x")
+    task = dataclasses.replace(TASK, folder=str(own))
+    assert locate(task, other) == {"train": own / "train.tsv"}
+    (other / "train.tsv").write_text("x")
+    assert locate(task, other) == {"train": other / "train.tsv"}
+    assert locate(TASKS["sample-reviews"], other) == locate(TASKS["sample-reviews"], None)
+
+
 def test_missing_files_say_where_to_get_them(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no train\.tsv .*get the data from somewhere"):
         locate(TASK, tmp_path)

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from task_cases import TASK, write_task
 
 from hanmo.core.errors import UserError
 from hanmo.tasks.suite import find_task
+from task_cases import TASK, write_task
 
 
 def test_a_task_file_describes_a_task(tmp_path: Path) -> None:

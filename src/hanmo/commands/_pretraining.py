@@ -1,0 +1,165 @@
+"""What `hanmo pretrain` composes: the model, its batches, and the rules of its folder."""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+
+from hanmo.core import artifact
+from hanmo.core import config as configuration
+from hanmo.core.errors import UserError
+from hanmo.core.log import say
+from hanmo.data.loader import Loader
+from hanmo.data.sequences import plan_sequences
+from hanmo.data.shards import ShardSet
+from hanmo.model import checkpoint
+from hanmo.model.config import EncoderConfig, read_config, size_named
+from hanmo.model.encoder import initialise
+from hanmo.objectives._objective import Objective
+from hanmo.text.tokenizer import Tokenizer
+from hanmo.train.devices import Device
+
+# Settings that may differ between a run and its continuation: they do not change the result.
+_FREE = frozenset(
+    {"out", "resume", "overwrite", "workers", "save_every", "keep", "log_every", "tensorboard"}
+    | {"stop_at", "threads", "shards"}
+)
+
+
+# `pretrain.Config`; importing it here would be a cycle.
+Options: TypeAlias = Any
+
+
+def build_model(
+    config: Options, objective: Objective, shards: ShardSet, tokenizer: Tokenizer, device: Device
+) -> Any:
+    """Build what is trained, from random weights or from `init`."""
+    lacking = [layer for layer in objective.layers if layer not in shards.layers]
+    if lacking:
+        raise UserError(
+            f"{config.shards}: lacks the layers {', '.join(lacking)} that objective "
+            f"{config.objective!r} needs (it has: {', '.join(shards.layers) or 'none'}); annotate "
+            "with a backend that gives them, such as crf"
+        )
+    shape = checkpoint.with_dropout(shape_of(config, tokenizer), config.dropout)
+    if config.max_length > shape.max_position_embeddings:
+        raise UserError(
+            f"--max-length: got {config.max_length}; the model has "
+            f"{shape.max_position_embeddings} positions"
+        )
+    model: Any = objective.build(shape, shards.layers)
+    generator = torch.Generator().manual_seed(config.seed)
+    initialise(model, shape.initializer_range, generator)
+    if config.init is not None:
+        fresh = checkpoint.load_into(model, config.init)
+        if fresh:
+            say(f"init: not in {config.init}, so random: {', '.join(fresh)}")
+    return model.to(device.name)
+
+
+def shape_of(config: Options, tokenizer: Tokenizer) -> EncoderConfig:
+    if config.init is None:
+        return dataclasses.replace(size_named(config.size or ""), vocab_size=tokenizer.size)
+    shape = read_config(config.init / "config.json")
+    if config.size is not None:
+        wanted = dataclasses.replace(size_named(config.size), vocab_size=shape.vocab_size)
+        if wanted.parameters() != shape.parameters():
+            raise UserError(f"--size {config.size}: {config.init} has another; leave --size out")
+    if Tokenizer.load(config.init).vocab != tokenizer.vocab:
+        raise UserError(
+            f"{config.init}: its vocabulary is not the one that {config.shards} was encoded with; "
+            f"encode with --vocab {config.init}/vocab.txt"
+        )
+    return shape
+
+
+def make_loader(config: Options, shards: ShardSet, corruptor: Any) -> Loader:
+    plan = plan_sequences(shards, max_length=config.max_length)
+    epochs = config.steps * config.batch_size / max(1, len(plan))
+    say(
+        f"pretrain: {len(plan):,} sequences, {shards.n_pieces:,} pieces; "
+        f"{config.steps:,} steps of {config.batch_size} are {epochs:.2f} epochs"
+    )
+    return Loader(
+        plan,
+        corruptor,
+        batch_size=config.batch_size,
+        max_length=config.max_length,
+        seed=config.seed,
+        pack=config.pack,
+        workers=config.workers,
+    )
+
+
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return configuration.differences(
+        {key: value for key, value in old.items() if key not in _FREE},
+        {key: value for key, value in new.items() if key not in _FREE},
+    )
+
+
+def already_finished(config: Options, values: Mapping[str, Any]) -> dict[str, Any]:
+    manifest = artifact.read_manifest(config.out, "checkpoint")
+    changed = _changed(manifest.config, values)
+    if changed:
+        raise UserError(
+            f"{config.out}: already finished with other settings ({'; '.join(changed)}); "
+            "choose another --out, or pass --overwrite"
+        )
+    check_shards(config, config.out)
+    return {**manifest.counts, "out": str(config.out), "already_finished": True}
+
+
+def check_folder(config: Options, values: Mapping[str, Any]) -> None:
+    """Refuse an `out` that may neither be filled nor continued."""
+    out, stored = config.out, config.out / configuration.CONFIG_FILE
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; expected a folder to make; choose another --out")
+    if not stored.is_file():
+        # A kill in the first moment leaves a temporary file of the configuration.
+        mine = f".{configuration.CONFIG_FILE}."
+        if out.exists() and not all(path.name.startswith(mine) for path in out.iterdir()):
+            raise UserError(f"{out}: exists and is no run of hanmo pretrain; choose another --out")
+        return
+    if config.overwrite:
+        return
+    if not config.resume:
+        raise UserError(
+            f"{out}: holds an unfinished run; pass --resume to go on with it, or --overwrite"
+        )
+    changed = _changed(configuration.read(stored), values)
+    if changed:
+        raise UserError(
+            f"{out}: --resume with other settings: {'; '.join(changed)}; "
+            "repeat the run's settings, or choose another --out"
+        )
+
+
+def begin_folder(config: Options, values: Mapping[str, Any]) -> None:
+    """Make `out`, empty but for a run that is continued; only when nothing can be refused."""
+    stored = config.out / configuration.CONFIG_FILE
+    if config.overwrite and config.out.exists():
+        shutil.rmtree(config.out)
+    if not stored.is_file():
+        config.out.mkdir(parents=True, exist_ok=True)
+        configuration.write(stored, values)
+
+
+def content(shards: Path) -> str:
+    """Digest of what the shards hold, wherever they lie."""
+    files = artifact.read_manifest(shards, "shards").files
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def check_shards(config: Options, folder: Path) -> None:
+    """Refuse to go on with other shards than those that a checkpoint was trained on."""
+    if checkpoint.read_extra(folder).get("shards") != content(config.shards):
+        raise UserError(
+            f"{config.shards}: other shards than those that {folder} was trained on; "
+            "give those, or choose another --out"
+        )
