@@ -27,11 +27,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=7)
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--threads", type=int, default=1, help="more only on idle cores")
     options = parser.parse_args()
 
     from hanmo.train.devices import prepare
 
-    device = prepare(options.precision)
+    device = prepare(options.precision, threads=options.threads)
     batches, config = load(options)
     ours = own_step(config, device)
     theirs = peer_step(config, device)
@@ -47,7 +48,7 @@ def main() -> None:
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     speed = n_pieces / len(seconds["ours"]) / medians["ours"]
     print(
-        f"RESULT precision={device.precision} ours_pieces_per_s={speed:.0f} "
+        f"RESULT precision={device.precision} threads={options.threads} ours_pieces_per_s={speed:.0f} "
         f"transformers_seconds={medians['theirs']:.3f} ours_seconds={medians['ours']:.3f} "
         f"ratio={medians['theirs'] / medians['ours']:.2f}"
     )

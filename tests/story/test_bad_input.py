@@ -291,7 +291,7 @@ def test_annotate(road: Road, tmp_path: Path, capfd: pytest.CaptureFixture[str])
     bad(road.corpus, "--annotator", "jeiba", parts=("no 'jeiba'; did you mean 'jieba'?",))
     bad(road.corpus, "--annotater", "crf", parts=("--annotater; did you mean '--annotator'?",))
     bad(road.corpus, "--crf.layers", "sem", parts=("'sem'", "dep, ner, pos"))
-    bad(road.corpus, "--crf.model", tmp_path / "none", parts=("none: no such folder",))
+    bad(road.corpus, "--crf.model", tmp_path / "none", parts=("none: no such file or folder",))
     bad(road.corpus, "--crf.model", road.corpus, parts=("'corpus'; expected 'annotator'",))
     bad(road.corpus, "--max-chars", "0", parts=("--max-chars: got 0", "expected 1"))
     bad(road.text, parts=("text.txt: a file; expected a corpus folder", "hanmo prepare"))
@@ -542,7 +542,7 @@ def _takes(command: str, folder: Path, road: Road, out: Path) -> list[object] | 
         "predict": ["predict", folder, "fill-mask", "我[MASK]"],
         "train_annotator": ["train-annotator", "--sentences", folder, "--out", out],
         "report": ["report", folder, "--out", out],
-        "evaluate": ["evaluate", folder, "--task", _task(out.parent), "--out", out],
+        "evaluate": ["evaluate", "--models", folder, "--tasks", _task(out.parent), "--out", out],
     }
     return lines.get(command)
 

@@ -97,6 +97,6 @@ def _look_up(table: _Table, wanted: np.ndarray) -> np.ndarray:
     return rows[np.where(keys[place] == wanted, place, len(rows) - 1)]
 
 
-def inner_places(lengths: Sequence[int], gap: int) -> np.ndarray:
+def inner_places(lengths: Sequence[int] | np.ndarray, gap: int) -> np.ndarray:
     """Return where the items of sentences stand when `gap` edges part them (and none before)."""
     return np.arange(sum(lengths)) + np.repeat(gap * np.arange(len(lengths)), lengths)

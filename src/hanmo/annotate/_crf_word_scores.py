@@ -109,7 +109,7 @@ class WordScorer:
         own, to_next, to_previous = (self._table[:, k, self._slices[layer]] for k in range(3))
         return own[rows[1:-1]] + to_next[rows[:-2]] + to_previous[rows[2:]]
 
-    def pos_emissions(self, rows: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
+    def pos_emissions(self, rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Return float32 [N, L] for parts of speech.
 
         Args:
@@ -127,7 +127,7 @@ class WordScorer:
         return np.array([self._tags[tag] for tag in flat], dtype=np.intp)
 
     def entity_emissions(
-        self, rows: np.ndarray, tags: np.ndarray, lengths: Sequence[int]
+        self, rows: np.ndarray, tags: np.ndarray, lengths: np.ndarray
     ) -> np.ndarray:
         """Return float32 [N, L] for entity labels.
 

@@ -46,15 +46,16 @@ def read_examples(treebank: Sequence[Path], ner: Sequence[Path]) -> list[Sentenc
             labels = entities.get(tree.forms)
             trees.setdefault(tree.forms, convert(tree, labels[1] if labels else None))
     examples: list[Sentence] = []
-    for forms, (text, labels) in entities.items():
-        layers = {"ner": labels}
+    for forms, (text, tags) in entities.items():
+        layers = {"ner": tags}
         if forms in trees:
             layers |= {"pos": trees[forms].pos, "dep": trees[forms].dep}
         examples.append(Sentence(text, locate_words(text, forms), layers))
-    for forms, tree in trees.items():
+    for forms, converted in trees.items():
         if forms not in entities:
-            words = locate_words(tree.text, forms)
-            examples.append(Sentence(tree.text, words, {"pos": tree.pos, "dep": tree.dep}))
+            words = locate_words(converted.text, forms)
+            layers = {"pos": converted.pos, "dep": converted.dep}
+            examples.append(Sentence(converted.text, words, layers))
     return examples
 
 
@@ -90,16 +91,18 @@ def join_words(example: Sentence) -> Sentence:
     In Chinese the last part of such a word is its head, whose relation the word takes.
     """
     n = len(example.words)
+    # `read_examples` and `read_annotated` leave out layers with missing labels.
+    given = {k: tuple(x for x in v if x is not None) for k, v in example.layers.items()}
     merged = merge_words(
         Converted(
             text=example.text,
             forms=tuple(example.forms),
-            pos=example.layers["pos"],
-            dep=example.layers.get("dep", ("ATT",) * n),
+            pos=given["pos"],
+            dep=given.get("dep", ("ATT",) * n),
             heads=(*range(2, n + 1), 0),
-            ner=example.layers.get("ner"),
+            ner=given.get("ner"),
         )
     )
-    found = {"pos": merged.pos, "dep": merged.dep, "ner": merged.ner}
+    found = {"pos": merged.pos, "dep": merged.dep, "ner": merged.ner or ()}
     layers = {layer: found[layer] for layer in example.layers}
     return Sentence(example.text, locate_words(example.text, merged.forms), layers)

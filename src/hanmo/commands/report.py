@@ -45,7 +45,7 @@ def run(config: Config) -> dict[str, Any]:
         absent = len(collected.failed) + len(collected.unfinished) + len(collected.missing)
         raise UserError(
             f"{', '.join(map(str, config.runs))}: no finished run below ({absent} failed, "
-            "unfinished or missing); make some with hanmo evaluate"
+            "unfinished or missing); expected a folder made by hanmo finetune or hanmo evaluate"
         )
     made = tables(collected.runs, published=config.published)
     out = config.out or config.runs[0] / "table.md"
