@@ -278,10 +278,33 @@ def _values(
     try:
         if given:
             parser.set_defaults(given)
-        namespace = parser.parse_args(list(argv))
+        namespace = parser.parse_args(_positionals_first(parser, argv))
     except (argparse.ArgumentError, TypeError, ValueError, KeyError) as error:
         raise UserError(_readable(error, parser, command)) from None
     return dict(namespace.as_dict())
+
+
+def _positionals_first(parser: Any, argv: Sequence[str]) -> list[str]:
+    """Put positional words before the flags: argparse takes optional ones from one run only."""
+    takes = {name: action.nargs for action in parser._actions for name in action.option_strings}
+    positionals: list[str] = []
+    flags: list[str] = []
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            return [*flags, "--", *positionals, *words]
+        known = word if word in takes else word.rpartition(".")[0]  # --lert.ramps.pos 0.1
+        if known not in takes:
+            (flags if word.startswith("--") else positionals).append(word)
+            continue
+        flags.append(word)
+        nargs = takes[known]
+        while words and nargs != 0 and not words[0].startswith("--"):
+            flags.append(words.pop(0))
+            if nargs is None:
+                break
+    return [*positionals, *flags]
 
 
 def _readable(error: Exception, parser: Any, command: str) -> str:

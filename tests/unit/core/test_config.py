@@ -393,3 +393,16 @@ def test_conform_never_changes_the_kind_of_a_value(value: Any) -> None:
         assert isinstance(made, annotation)
         assert isinstance(value, bool) == isinstance(made, bool)
         assert isinstance(value, str) == isinstance(made, str | Path)
+
+
+def test_positional_words_may_follow_flags() -> None:
+    module = registry.load("hanmo.commands", "predict")
+    for words in (
+        ["m", "tags", "他去北京。", "--mask-words", "--top-k", "3"],
+        ["m", "tags", "--mask-words", "他去北京。", "--top-k", "3"],
+        ["--top-k", "3", "--mask-words", "m", "tags", "他去北京。"],
+        ["--top-k=3", "m", "--mask-words", "tags", "他去北京。"],
+    ):
+        config = parse("predict", module, words)
+        assert (config.model, config.text, config.top_k) == (Path("m"), "他去北京。", 3)
+        assert config.mask_words
