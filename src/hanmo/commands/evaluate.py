@@ -11,15 +11,21 @@ baseline: new random weights in the shape of that model, with its vocabulary.
     hanmo report work/runs
 """
 
+import contextlib
+import dataclasses
 import json
+import os
 import re
+import tempfile
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hanmo.core import registry
 from hanmo.core.errors import UserError
+from hanmo.core.execute import run_tasks
 from hanmo.core.files import write_json
 from hanmo.core.log import say
 
@@ -63,7 +69,8 @@ class Config:
         select: Weights that are scored: of the "last" epoch, or of the "best" on dev.
         limit_train: Use so many training examples, drawn by the seed.
         precision: "auto", "fp32" or "bf16".
-        threads: CPU threads; default: all cores.
+        threads: CPU threads of a run; default: all cores, shared among the workers.
+        workers: Runs at a time, each a process; several with a thread each use the cores best.
         save_model: Keep every fine-tuned model.
         overwrite: Make runs again that were made with other settings.
     """
@@ -83,6 +90,7 @@ class Config:
     limit_train: int | None = None
     precision: str = "auto"
     threads: int | None = None
+    workers: int = 1
     save_model: bool = False
     overwrite: bool = False
 
@@ -106,30 +114,69 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         UserError: bad settings, or a model, task or file that is not there; before any run.
     """
-    finetune = registry.load(_COMMANDS, _FINETUNE)
-    planned = _plan(config, finetune)
-    _write_plan(config.out, [folder for folder, _ in planned])
-    made, failures = 0, {}
-    for number, (folder, settings) in enumerate(planned, start=1):
-        out = config.out / folder
-        new = not (out / "manifest.json").is_file()
-        if new:
-            say(f"run {number} of {len(planned)}: {folder}")
-        failed = out.with_name(out.name + _FAILED)
-        try:
-            finetune.run(settings)
-        except (UserError, RuntimeError, MemoryError) as error:
-            # One run that diverges or needs too much memory does not stop the others.
-            failures[folder] = f"{error}".partition("\n")[0] or type(error).__name__
-            say(f"failed: {folder}: {failures[folder]}")
-            out.parent.mkdir(parents=True, exist_ok=True)
-            write_json(failed, {"error": failures[folder], "traceback": traceback.format_exc()})
-            continue
-        failed.unlink(missing_ok=True)
-        made += new
+    planned = _plan(config, registry.load(_COMMANDS, _FINETUNE))
+    folders = [folder for folder, _ in planned]
+    _write_plan(config.out, folders)
+    if config.workers > 1:
+        made = _run_side_by_side(config, planned)
+    else:
+        made = sum(
+            _run_one(planned, n, f"run {n + 1} of {len(planned)}") for n in range(len(planned))
+        )
+    failures = {}
+    for folder in folders:
+        failed = _failed(config.out / folder)
+        if failed.is_file():
+            failures[folder] = json.loads(failed.read_text(encoding="utf-8"))["error"]
     summary: dict[str, Any] = {"out": str(config.out), "runs": len(planned) - len(failures)}
     summary |= {"made": made, "failed": len(failures)}
     return summary | ({"failures": failures, "exit_code": 1} if failures else {})
+
+
+def _run_side_by_side(config: Config, planned: list[tuple[str, Any]]) -> int:
+    """Make the runs in several processes; returns how many were made."""
+    threads = config.threads or max(1, (os.cpu_count() or 1) // config.workers)
+    shared = [(folder, dataclasses.replace(one, threads=threads)) for folder, one in planned]
+    # Finished runs say so themselves, so the markers of the tasks are not kept.
+    with tempfile.TemporaryDirectory(prefix="hanmo-evaluate-") as markers:
+        counts = run_tasks(
+            partial(_run_quietly, shared),
+            len(shared),
+            workers=config.workers,
+            state_dir=Path(markers),
+            title="evaluate",
+        )
+    return sum(count["made"] for count in counts)
+
+
+def _run_quietly(planned: list[tuple[str, Any]], number: int) -> dict[str, int]:
+    """Make one run in a worker, whose progress would garble the others'."""
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
+        return {"made": int(_run_one(planned, number, ""))}
+
+
+def _run_one(planned: list[tuple[str, Any]], number: int, title: str) -> bool:
+    """Make a run unless it is there; returns whether it was made. A failure is written aside."""
+    folder, settings = planned[number]
+    out: Path = settings.out
+    new = not (out / "manifest.json").is_file()
+    if new:
+        say(f"{title}: {folder}")
+    try:
+        registry.load(_COMMANDS, _FINETUNE).run(settings)
+    except (UserError, RuntimeError, MemoryError) as error:
+        # One run that diverges or needs too much memory does not stop the others.
+        reason = f"{error}".partition("\n")[0] or type(error).__name__
+        say(f"failed: {folder}: {reason}")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_json(_failed(out), {"error": reason, "traceback": traceback.format_exc()})
+        return False
+    _failed(out).unlink(missing_ok=True)
+    return new
+
+
+def _failed(out: Path) -> Path:
+    return out.with_name(out.name + _FAILED)
 
 
 def parse_model(text: str) -> Model:
@@ -162,6 +209,8 @@ def _plan(config: Config, finetune: Any) -> list[tuple[str, Any]]:
     from hanmo.tasks.splits import locate
     from hanmo.tasks.suite import find_task
 
+    if config.workers < 1:
+        raise UserError(f"--workers: got {config.workers}; expected 1 or more")
     if config.seeds < 1:
         raise UserError(f"--seeds: got {config.seeds}; expected 1 or more")
     models = [parse_model(text) for text in config.models]

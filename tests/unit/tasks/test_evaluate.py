@@ -1,5 +1,6 @@
 """Many runs: what is missing is made, what failed is told, what is there is kept."""
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterator
@@ -132,3 +133,21 @@ def test_mistakes_stop_before_the_first_run(
     with pytest.raises(UserError, match=expected):
         evaluate.run(settings_of(model, task, tmp_path / "out", **changed))
     assert not (tmp_path / "out").exists()
+
+
+def test_runs_side_by_side_score_the_same(
+    done: Path, model: Path, task: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "runs"
+    broken = tmp_path / "broken"
+    shutil.copytree(model, broken)
+    (broken / "model.safetensors").write_bytes(b"no weights")
+    models = [f"toy={model}", f"random:{model}", f"broken={broken}"]
+    settings = settings_of(model, task, out, workers=2, models=models, seeds=1)
+    result = evaluate.run(settings)
+    assert (result["runs"], result["made"], result["failed"]) == (2, 2, 1)
+    assert "damaged weights" in result["failures"]["broken/toy/seed-1"]
+    for folder in ("toy/toy/seed-1", f"{model.name}-random/toy/seed-1"):
+        assert metrics_of(out / folder)["splits"] == metrics_of(done / folder)["splits"]
+    assert evaluate.run(dataclasses.replace(settings, models=models[:2]))["made"] == 0
+    capfd.readouterr()
