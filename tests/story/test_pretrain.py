@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.core.artifact import MANIFEST, read_manifest, verify
@@ -250,7 +252,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_saved(
     shards: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    with pytest.raises(UserError, match=r"loss is nan at step .* \(epoch/index\): 0/"):
+    with pytest.raises(
+        UserError, match=r"(loss|norm) is (nan|inf).* at step .* \(epoch/index\): 0/"
+    ):
         run_pretrain(shards, out, learning_rate=1e30, warmup_steps=4, save_every=1)
     saved = sorted(out.glob("step-*"))
     assert saved
@@ -398,3 +402,24 @@ def test_shards_damaged_or_unfinished_are_refused(tmp_path: Path) -> None:
     (shards / MANIFEST).unlink()
     with pytest.raises(UserError, match="not a finished folder"):
         run_pretrain(shards, tmp_path / "run2")
+
+
+def test_dropout_of_the_run_does_not_stay_with_the_model(shards: Path, tmp_path: Path) -> None:
+    run_pretrain(shards, tmp_path / "run", dropout=0.0)
+    stored = json.loads((tmp_path / "run" / "config.json").read_text())
+    tiny = json.loads((shards.parent / "tiny.json").read_text())
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+        assert stored[name] == tiny.get(name, 0.1) != 0.0
+    assert read_manifest(tmp_path / "run", "checkpoint").inputs["shards"]
+
+
+def test_a_model_without_its_encoder_is_no_start(shards: Path, tmp_path: Path) -> None:
+    run_pretrain(shards, tmp_path / "whole", stop_at=1)
+    start = tmp_path / "start"
+    shutil.copytree(tmp_path / "whole" / "step-000000001", start)
+    state = load_file(start / "model.safetensors")
+    kept = {name: tensor for name, tensor in state.items() if ".layer.1." not in name}
+    assert len(kept) < len(state)
+    save_file(kept, start / "model.safetensors")
+    with pytest.raises(UserError, match=r"lacks 16 weights of the encoder, such as bert\.encoder"):
+        run_pretrain(shards, tmp_path / "run", size=None, init=start)

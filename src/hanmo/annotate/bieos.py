@@ -1,4 +1,4 @@
-"""Entity labels over words: spans, IOB2 and BIEOS, and back.
+"""Entity labels over words: BIEOS from and to spans, and from IOB2.
 
 In: one label per word, such as ``O B-PER I-PER``. Out: the same entities in another notation.
 BIEOS (LTP's notation) marks the first word B, the last E, those between I, a single word S.
@@ -89,11 +89,3 @@ def iob2_to_bieos(
     """Turn IOB2 labels into BIEOS labels of LTP's types; a type outside `types` becomes O."""
     entities = [(s, e, types[kind]) for s, e, kind in iob2_to_spans(labels) if kind in types]
     return spans_to_bieos(entities, len(labels))
-
-
-def bieos_to_iob2(labels: Sequence[str]) -> tuple[str, ...]:
-    """Turn BIEOS labels into IOB2 labels of the same types."""
-    result = ["O"] * len(labels)
-    for start, end, kind in bieos_to_spans(labels):
-        result[start:end] = [f"B-{kind}"] + [f"I-{kind}"] * (end - start - 1)
-    return tuple(result)

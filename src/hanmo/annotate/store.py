@@ -43,6 +43,8 @@ def write_part(path: Path, rows: Iterable[tuple[str, Sentence]]) -> int:
             while group := [sentence.to_row(key) for key, sentence in islice(source, ROW_GROUP)]:
                 writer.write_table(Table.from_pylist(group, schema=schema))
                 n_rows += len(group)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
     except BaseException:

@@ -80,28 +80,6 @@ o:  o
 wp: x w xx
 """)
 
-# Chinese Treebank (Penn) -> LTP. NR needs the entity type, NN and LC a lexicon for nl.
-CTB_POS: Mapping[str, str] = _table("""
-n:  NN
-nz: NR
-nt: NT
-nd: LC
-r:  PN DT
-q:  M
-v:  VV VC VE
-a:  VA
-b:  JJ
-d:  AD
-m:  CD OD
-p:  P BA LB SB
-c:  CC CS
-u:  DEC DEG DER DEV AS SP MSP ETC
-e:  IJ
-o:  ON
-ws: FW URL NOI IC X
-wp: PU EM
-""")
-
 # UD Chinese-GSD language-specific tag -> LTP, before the lexical and positional rules of `ud`.
 UD_XPOS: Mapping[str, str] = _table("""
 n:  NN
@@ -200,13 +178,6 @@ def label_ids(layer: str, labels: Iterable[str | None]) -> np.ndarray:
         return np.array([ids[label] for label in labels], dtype=np.int8)
     except KeyError:
         raise unknown_label(layer, next(x for x in labels if x not in ids)) from None
-
-
-def id_labels(layer: str, ids: Iterable[int]) -> tuple[str | None, ...]:
-    """Turn ids back into labels; negative ids give None."""
-    _ids(layer)
-    names = TAGSETS[layer]
-    return tuple(names[i] if i >= 0 else None for i in ids)
 
 
 def unknown_label(layer: str, label: object, where: str = "") -> UserError:

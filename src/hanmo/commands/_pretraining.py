@@ -1,8 +1,6 @@
 """What `hanmo pretrain` composes: the model, its batches, and the rules of its folder."""
 
 import dataclasses
-import hashlib
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,6 +58,15 @@ def build_model(
         if fresh:
             say(f"init: not in {config.init}, so random: {', '.join(fresh)}")
     return model.to(device.name)
+
+
+def published_dropout(config: Options, tokenizer: Tokenizer) -> dict[str, float]:
+    """Return the shape's own dropouts: `--dropout` is for this training, not for what follows."""
+    shape = shape_of(config, tokenizer)
+    return {
+        "hidden_dropout_prob": shape.hidden_dropout_prob,
+        "attention_probs_dropout_prob": shape.attention_probs_dropout_prob,
+    }
 
 
 def shape_of(config: Options, tokenizer: Tokenizer) -> EncoderConfig:
@@ -150,15 +157,9 @@ def begin_folder(config: Options, values: Mapping[str, Any]) -> None:
         configuration.write(stored, values)
 
 
-def content(shards: Path) -> str:
-    """Digest of what the shards hold, wherever they lie."""
-    files = artifact.read_manifest(shards, "shards").files
-    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
-
-
 def check_shards(config: Options, folder: Path) -> None:
     """Refuse to go on with other shards than those that a checkpoint was trained on."""
-    if checkpoint.read_extra(folder).get("shards") != content(config.shards):
+    if checkpoint.read_extra(folder).get("shards") != artifact.digest(config.shards):
         raise UserError(
             f"{config.shards}: other shards than those that {folder} was trained on; "
             "give those, or choose another --out"

@@ -10,7 +10,7 @@ bytes do not depend on the number, and an interrupted run goes on where it stopp
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -69,7 +69,10 @@ def run(config: Config) -> dict[str, int | float]:
     """
     if config.max_chars < 1:
         raise UserError(f"--max-chars: got {config.max_chars}, expected 1 or more")
-    annotator = make_annotator(config.annotator, config.options)
+    annotator: Any = make_annotator(config.annotator, config.options)
+    # Every option, so that a call that leaves defaults out is the same as one that gives them.
+    options = {option.name: getattr(annotator, option.name) for option in fields(annotator)}
+    config = replace(config, options=options)
     parts = _parts(config.corpus, reads_files=hasattr(annotator, "read_documents"))
     inputs = {f"{number:06d} {path.name}": path for number, path in enumerate(config.corpus)}
     for number, path in enumerate(getattr(annotator, "sources", ())):

@@ -19,10 +19,12 @@ from typing import Any
 
 from hanmo import samples
 from hanmo.annotate.tagsets import TAGSETS
+from hanmo.core import config as configuration
 from hanmo.core import registry
 from hanmo.core.artifact import MANIFEST, plain
 from hanmo.core.errors import UserError
 from hanmo.core.files import json_lines, write_json
+from hanmo.core.flags import hyphens
 from hanmo.core.log import say
 
 COMMANDS = "hanmo.commands"
@@ -41,6 +43,7 @@ SEEDS = 2
 FINETUNE: Mapping[str, Any] = {"tasks": ["sample-reviews"], "save_model": True, "threads": 1}
 MASKED = "老人沿着[MASK][MASK]慢慢地走。"
 PLAIN = "昨天下午，老师在北京买了三本书。"
+HIDDEN = {"mask_words": True}  # each word of PLAIN in turn
 REVIEW = "味道很好，下次还来。"
 _NOTE = """\
 What this shows: that every stage runs, and what each makes. What it cannot show: quality. The
@@ -123,7 +126,7 @@ def _walk(config: Config, road: "Road") -> None:
     road.go("report", _scores, runs=[runs], out=out / "table.md")
     fine_tuned = runs / "lert" / "sample-reviews" / "seed-1" / "model"
     road.go("predict", _filled, model=lert, kind="fill-mask", text=MASKED)
-    road.go("predict", _labelled, model=lert, kind="tags", text=PLAIN, mask_words=True, top_k=3)
+    road.go("predict", _labelled, model=lert, kind="tags", text=PLAIN, top_k=3, options=HIDDEN)
     road.go("predict", _classified, model=fine_tuned, kind="classify", text=REVIEW)
 
 
@@ -185,13 +188,24 @@ def command_line(verb: str, config: Any) -> str:
     words, flags = ["hanmo", verb], []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        items = [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
         if field.metadata.get("positional"):
-            words += [] if value is None else items
+            words += [] if value is None else _words(value)
         elif value != field.default and value is not None and field.name != "options":
-            flags.append(f"--{field.name.replace('_', '-')}")
-            flags += [] if value is True else items
+            flags += _flag(field.name, value)
+    module = registry.load(COMMANDS, verb)
+    for plugin in getattr(module, "PLUGIN", {}):
+        prefix = configuration.prefix_of(module, getattr(config, plugin))
+        for name, value in config.options.items():
+            flags += _flag(f"{prefix}.{name}" if prefix else name, value)
     return shlex.join(words + flags)
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    return [f"--{hyphens(name)}", *([] if value is True else _words(value))]
+
+
+def _words(value: Any) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
 
 
 def _open(config: Config) -> None:

@@ -22,7 +22,7 @@ from hanmo.data.encode import NerLevel, encode_documents
 from hanmo.data.shard_file import Legend, read_shard, write_shard
 from hanmo.data.shards import KIND, SHARD_PIECES, ShardWriter
 from hanmo.text.tokenizer import Tokenizer
-from hanmo.text.vocab import VOCAB_FILE
+from hanmo.text.vocab import vocab_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,7 @@ def run(config: Config) -> dict[str, int | float]:
     manifest = read_manifest(config.sentences, "sentences")
     parts = [config.sentences / name for name in sorted(manifest.files) if _is_part(name)]
     tokenizer = Tokenizer.load(config.vocab)
-    vocab = config.vocab / VOCAB_FILE if config.vocab.is_dir() else config.vocab
-    inputs = {"sentences": config.sentences, "vocab": vocab}
+    inputs = {"sentences": config.sentences, "vocab": vocab_file(config.vocab)}
     with building(
         config.out, kind=KIND, config=config, inputs=inputs, overwrite=config.overwrite
     ) as build:

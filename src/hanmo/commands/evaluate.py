@@ -24,22 +24,19 @@ from pathlib import Path
 from typing import Any
 
 from hanmo.core import registry
+from hanmo.core.artifact import MANIFEST
 from hanmo.core.errors import UserError
 from hanmo.core.execute import run_tasks
 from hanmo.core.files import write_json
 from hanmo.core.log import say
+from hanmo.report.runs import FAILED, PLAN
+from hanmo.tasks.task import TUNABLE
 
 _COMMANDS, _FINETUNE = "hanmo.commands", "finetune"
 _NAME = re.compile(r"[\w.+-]+")
 _RANDOM = "random:"
-# `hanmo report` reads these.
-_PLAN, _FAILED = "evaluation.json", ".failed.json"
 _PASSED_ON = (
-    "max_length",
-    "batch_size",
-    "learning_rate",
-    "epochs",
-    "warmup_rate",
+    *TUNABLE,
     "dropout",
     "select",
     "limit_train",
@@ -159,7 +156,7 @@ def _run_one(planned: list[tuple[str, Any]], number: int, title: str) -> bool:
     """Make a run unless it is there; returns whether it was made. A failure is written aside."""
     folder, settings = planned[number]
     out: Path = settings.out
-    new = not (out / "manifest.json").is_file()
+    new = not (out / MANIFEST).is_file()
     if new:
         say(f"{title}: {folder}")
     try:
@@ -176,7 +173,7 @@ def _run_one(planned: list[tuple[str, Any]], number: int, title: str) -> bool:
 
 
 def _failed(out: Path) -> Path:
-    return out.with_name(out.name + _FAILED)
+    return out.with_name(out.name + FAILED)
 
 
 def parse_model(text: str) -> Model:
@@ -247,6 +244,6 @@ def _plan(config: Config, finetune: Any) -> list[tuple[str, Any]]:
 def _write_plan(out: Path, folders: list[str]) -> None:
     """Add to what should be there, so that `hanmo report` knows what is missing."""
     out.mkdir(parents=True, exist_ok=True)
-    path = out / _PLAN
+    path = out / PLAN
     before = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.is_file() else []
     write_json(path, {"runs": sorted({*before, *folders})})

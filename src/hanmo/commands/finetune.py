@@ -29,15 +29,14 @@ from hanmo.core.files import write_atomic, write_json
 from hanmo.core.log import run_log, say
 from hanmo.tasks.splits import locate
 from hanmo.tasks.suite import find_task
-from hanmo.tasks.task import Task, with_settings
-from hanmo.text.vocab import VOCAB_FILE
+from hanmo.tasks.task import TUNABLE, Task, with_settings
+from hanmo.text.vocab import vocab_file
 
 if TYPE_CHECKING:
     from hanmo.commands._finetuning import Trained
     from hanmo.tasks.prepared import Prepared
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-_SETTINGS = ("max_length", "batch_size", "learning_rate", "epochs", "warmup_rate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ def run(config: Config) -> dict[str, Any]:
     from hanmo.commands import _finetuning
 
     published = find_task(config.task)
-    task = with_settings(published, **{k: getattr(config, k) for k in _SETTINGS})
+    task = with_settings(published, **{k: getattr(config, k) for k in TUNABLE})
     config = _resolved(config, task)
     _check(config)
     files = _wanted(task, locate(task, config.data), config.splits)
@@ -160,14 +159,14 @@ def _prepare(config: Config, task: Task, files: dict[str, Path]) -> "Prepared":
 
 def _changed(config: Config, published: Task) -> dict[str, Any]:
     """Return what is not as the task says: the score does not compare with published ones."""
-    usual = {key: getattr(published.settings, key) for key in _SETTINGS}
+    usual = {key: getattr(published.settings, key) for key in TUNABLE}
     usual |= {"dropout": None, "select": "last", "limit_train": None}
     return {k: getattr(config, k) for k, value in usual.items() if getattr(config, k) != value}
 
 
 def _model_files(folder: Path) -> list[Path]:
     """Return the files of a model folder that a run depends on."""
-    there = [folder / name for name in ("config.json", VOCAB_FILE, *_WEIGHTS)]
+    there = [vocab_file(folder), *(folder / name for name in ("config.json", *_WEIGHTS))]
     there = [path for path in there if path.is_file()]
     return there[:3]  # model.safetensors is read when both forms of the weights are there
 
@@ -176,7 +175,7 @@ def _resolved(config: Config, task: Task) -> Config:
     name = config.name or config.model.resolve().name + (
         "-random" if config.init == "random" else ""
     )
-    settings = {key: getattr(task.settings, key) for key in _SETTINGS}
+    settings = {key: getattr(task.settings, key) for key in TUNABLE}
     return dataclasses.replace(config, name=name, **settings)
 
 

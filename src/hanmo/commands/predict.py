@@ -9,6 +9,8 @@ answers come, in constant memory (or tables with --table), and progress on stand
     hanmo predict work/lert tags "他去[MASK][MASK]旅游。"
     hanmo predict work/lert tags --mask-words --file texts.txt > tags.jsonl
     hanmo predict work/runs/reviews/seed-1/model classify "味道很好，下次还来。"
+
+Each kind has options of its own; hanmo predict MODEL KIND --help lists them after the others.
 """
 
 import dataclasses
@@ -16,21 +18,21 @@ import io
 import itertools
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hanmo.core import registry
-from hanmo.core.errors import UserError
+from hanmo.core.errors import UserError, nearest
 from hanmo.core.files import read_lines
 from hanmo.core.log import Progress
 from hanmo.predict._predictor import Answer, Predictor
 
 KINDS = "hanmo.predict"
+PLUGIN = {"kind": (KINDS, "Predict")}
+PREFIX = ""  # a kind's options are flags like the others: --mask-words, not --tags.mask-words
 _BATCHES_AHEAD = 4  # inputs of similar length are run together, chosen among this many batches
-# Options that belong to some kinds; None and False mean "the kind's own default".
-_OF_KINDS = ("mask_length", "beam", "mask_words", "annotator")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,7 @@ class Config:
         table: For a file, print tables instead of JSON lines.
         top_k: Answers to give for each mask, word or text.
         batch_size: Inputs of one forward pass.
-        mask_length: fill-mask: pieces that a [WORD] may have, such as 2 or 1-4 (default: 1-4).
-        beam: fill-mask: partial fillings kept; wider is slower and misses less (default: 16).
-        mask_words: tags: mask each word of a plain text in turn.
-        annotator: tags: who finds these words (default: crf).
+        options: Options of the kind by name.
     """
 
     model: Path = field(metadata={"positional": True})
@@ -58,10 +57,7 @@ class Config:
     table: bool = False
     top_k: int = 5
     batch_size: int = 32
-    mask_length: str | None = None
-    beam: int | None = None
-    mask_words: bool = False
-    annotator: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def run(config: Config) -> dict[str, Any] | None:
@@ -144,14 +140,11 @@ def _check(config: Config) -> None:
 
 def _load(config: Config) -> Predictor:
     made = registry.load(KINDS, config.kind).Predict
-    known = {option.name for option in dataclasses.fields(made)}
-    given = {name: getattr(config, name) for name in _OF_KINDS if getattr(config, name)}
-    for name in given:
-        if name not in known:
-            flag = name.replace("_", "-")
-            raise UserError(f"--{flag}: {config.kind} has no such option; leave it out")
-    predict = made(**given)
-    predictor: Predictor = predict.load(
+    known = [option.name for option in dataclasses.fields(made)]
+    for option in config.options:
+        if option not in known:
+            raise UserError(f"{config.kind}: no option {option!r}{nearest(option, known)}")
+    predictor: Predictor = made(**config.options).load(
         config.model, top_k=config.top_k, batch_size=config.batch_size
     )
     return predictor

@@ -21,7 +21,7 @@ from hanmo.core.log import Progress, RunLog, run_log, say
 if TYPE_CHECKING:
     from hanmo.objectives._objective import Objective
     from hanmo.train.devices import Device
-    from hanmo.train.loop import Record
+    from hanmo.train.loop import NotFiniteError, Record
     from hanmo.train.state import TrainingState
 
 PLUGIN = {"objective": ("hanmo.objectives", "Objective")}
@@ -108,7 +108,9 @@ def run(config: Config) -> dict[str, Any]:
     objective = make_objective(config.objective, config.options)
     options = {name: getattr(objective, name) for name in _field_names(objective)}
     # What "auto" and the defaults came to is what a continuation must repeat.
-    config = dataclasses.replace(config, options=options, precision=device.precision)
+    config = dataclasses.replace(
+        config, options=options, precision=device.precision, device=device.name
+    )
     values = configuration.resolved(config, sys.modules[__name__])
     if not config.overwrite and (config.out / artifact.MANIFEST).is_file():
         return parts.already_finished(config, values)
@@ -149,7 +151,7 @@ def _train(
     from hanmo.model.trainable import Batch
     from hanmo.objectives._objective import Corruptor, Vocabulary
     from hanmo.text.tokenizer import Tokenizer
-    from hanmo.train import loop, optim, state
+    from hanmo.train import devices, loop, optim, state
     from hanmo.train.history import LOG
 
     shards = ShardSet.open(config.shards)
@@ -182,10 +184,10 @@ def _train(
         clip_norm=config.clip_norm,
         seed=config.seed,
     )
-    extra = {
+    extra: dict[str, Any] = {
         "objective": config.objective,
         "max_length": config.max_length,
-        "shards": parts.content(config.shards),
+        "shards": artifact.digest(config.shards),
     }
 
     def save(step: int, pending: Mapping[str, float]) -> Path:
@@ -197,26 +199,28 @@ def _train(
             tokenizer=tokenizer,
             config=values,
             extra={**extra, "step": step},
+            shape=parts.published_dropout(config, tokenizer),
         )
         state.prune(config.out, config.keep, newest=folder)
+        devices.release_freed_memory()
         return folder
 
     board = config.out / "tensorboard" if config.tensorboard else None
     with run_log(config.out / LOG, board) as log:
         try:
             last = _consume(config, records, at, log, save)
-        except FloatingPointError as error:
+        except loop.NotFiniteError as error:
             raise UserError(_not_finite(config, loader, error)) from None
     counts = {"steps": last.step, **last.summary}
     if last.step == config.steps:
         folder = state.step_folder(config.out, last.step)
-        state.publish(config.out, folder, config=values, counts=counts)
+        inputs = {"shards": extra["shards"]}
+        state.publish(config.out, folder, config=values, counts=counts, inputs=inputs)
     return {**counts, "out": str(config.out), "exit_code": last.exit_code}
 
 
-def _not_finite(config: Config, loader: Any, error: FloatingPointError) -> str:
-    step = int(str(error).partition("step ")[2].partition(":")[0])
-    chosen = loader.select(step - 1)
+def _not_finite(config: Config, loader: Any, error: "NotFiniteError") -> str:
+    chosen = loader.select(error.step - 1)
     places = [f"{e}/{i}" for e, i in zip(chosen.epochs, chosen.indices, strict=True)]
     return (
         f"{error}; sequences of the batch (epoch/index): {' '.join(places)}; the checkpoints in "

@@ -13,6 +13,7 @@ docs/formats.md.
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -93,17 +94,20 @@ def building(
         UserError: `out` exists and was made with other settings, is another kind of folder, or
             holds somebody else's files.
     """
+    settings = plain(config)
     identity = {
         "kind": kind,
         "version": FORMAT_VERSION,
-        "config": plain(config),
+        "config": {key: settings[key] for key in settings if key not in _NOT_CONTENT},
         "inputs": {name: digest(path) for name, path in sorted((inputs or {}).items())},
     }
-    if _already_there(out, identity, overwrite):
+    # Where an input lies does not matter, what it holds is in `inputs`.
+    free = _NOT_CONTENT | _path_settings(config)
+    if _already_there(out, identity, overwrite, free):
         yield Build(out, dict(read_manifest(out, kind).counts), finished=True)
         return
     partial = out.with_name(out.name + ".partial")
-    if _start(partial, identity, overwrite):
+    if _start(partial, identity, overwrite, free):
         _publish(partial, out)
         yield Build(out, dict(read_manifest(out, kind).counts), finished=True)
         return
@@ -120,15 +124,19 @@ def building(
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, of a finished folder's manifest, or of a plain folder's contents."""
+    """Say what a file or folder holds, wherever it lies and however it was made.
+
+    It is the SHA-256 of a file; of the list of files and their digests of a finished folder (not
+    of its manifest, which also tells settings that leave the bytes alone); of a plain folder's
+    files.
+    """
     if path.is_file():
         return sha256(path)
     if (path / MANIFEST).is_file():
-        return sha256(path / MANIFEST)
+        text = json.dumps(read_manifest(path).files, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
     if not path.is_dir():
         raise UserError(f"{path}: no such file or folder")
-    import hashlib
-
     total = hashlib.sha256()
     for file in sorted(path.rglob("*")):
         if file.is_file():
@@ -182,7 +190,9 @@ def verify(folder: Path) -> None:
             raise UserError(f"{path}: SHA-256 differs from the manifest; make the folder again")
 
 
-def _already_there(out: Path, identity: dict[str, Any], overwrite: bool) -> bool:
+def _already_there(
+    out: Path, identity: dict[str, Any], overwrite: bool, free: frozenset[str]
+) -> bool:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; expected a folder to make; choose another --out")
     if not out.exists() or overwrite:
@@ -196,7 +206,7 @@ def _already_there(out: Path, identity: dict[str, Any], overwrite: bool) -> bool
         return False
     manifest = read_manifest(out)
     made = {"kind": manifest.kind, "config": manifest.config, "inputs": manifest.inputs}
-    changed = _differences(made, identity)
+    changed = _differences(made, identity, free)
     if changed:
         raise UserError(
             f"{out}: already finished with other settings ({'; '.join(changed)}); "
@@ -205,13 +215,13 @@ def _already_there(out: Path, identity: dict[str, Any], overwrite: bool) -> bool
     return True
 
 
-def _start(partial: Path, identity: dict[str, Any], overwrite: bool) -> bool:
+def _start(partial: Path, identity: dict[str, Any], overwrite: bool, free: frozenset[str]) -> bool:
     """Begin or continue a folder; True when all of it is there and only its name is missing."""
     started, manifest = partial / STATE / _STARTED, partial / MANIFEST
     refused = started.with_name(_REFUSED)
     left = next((path for path in (manifest, started) if path.is_file()), None)
     if left is not None and not overwrite:
-        changed = _differences(json.loads(left.read_text(encoding="utf-8")), identity)
+        changed = _differences(json.loads(left.read_text(encoding="utf-8")), identity, free)
         if changed and not refused.exists():
             raise UserError(
                 f"{partial}: left by an interrupted run with other settings "
@@ -251,6 +261,7 @@ def _finish(build: Build, identity: dict[str, Any], out: Path) -> None:
     manifest = {**identity, "counts": build.counts, "files": files}
     text = json.dumps(manifest, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
     write_atomic(partial / MANIFEST, text)
+    sync_folder(partial)
     _publish(partial, out)
 
 
@@ -266,14 +277,30 @@ def _publish(partial: Path, out: Path) -> None:
     sync_folder(out.parent)
 
 
-def _differences(made: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+def _path_settings(config: Any) -> frozenset[str]:
+    """Names of the settings that are paths or lists of paths."""
+    if isinstance(config, Mapping):
+        values = dict(config)
+    else:
+        values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    return frozenset(
+        name
+        for name, value in values.items()
+        if isinstance(value, Path)
+        or (isinstance(value, list | tuple) and value and all(isinstance(v, Path) for v in value))
+    )
+
+
+def _differences(
+    made: Mapping[str, Any], wanted: Mapping[str, Any], free: frozenset[str]
+) -> list[str]:
     changed = []
     if made["kind"] != wanted["kind"]:
         changed.append(f"kind {made['kind']!r}, not {wanted['kind']!r}")
     for part in ("config", "inputs"):
         old, new = made[part], wanted[part]
         for key in sorted(old.keys() | new.keys()):
-            if key in _NOT_CONTENT or old.get(key) == new.get(key):
+            if (part == "config" and key in free) or old.get(key) == new.get(key):
                 continue
             word = "input " if part == "inputs" else ""
             changed.append(f"{word}{key} was {old.get(key)!r}, now {new.get(key)!r}")

@@ -1,20 +1,18 @@
 """Configuration of a command: defaults < file < flags, strict, and stored beside every result.
 
-A command is described by a frozen dataclass `Config`; its fields are the flags, its docstring's
-"Attributes:" section is their help. A field with metadata `positional=True` needs no flag. When
-the command's module says `PLUGIN = {"objective": ("hanmo.objectives", "Objective")}`, the dataclass
-of the chosen plug-in adds flags under the plug-in's name (`--lert.rate 0.15`, table `[lert]` of the
-file), which arrive in `Config.options`.
+A command is described by a frozen dataclass `Config`; its fields are the flags (`core/flags.py`).
+When the command's module says `PLUGIN = {"objective": ("hanmo.objectives", "Objective")}`, the
+dataclass of the chosen plug-in adds flags under the plug-in's name (`--lert.rate 0.15`, table
+`[lert]` of the file), which arrive in `Config.options`. With `PREFIX = ""` beside it they stand
+among the command's own flags and keys instead (`--beam 8`).
 
     config = parse("pretrain", module, ["work/shards", "--objective", "lert", "--out", "work/lert"])
     write(Path("work/lert/config.toml"), resolved(config, module))
 """
 
-import dataclasses
 import json
 import re
 import tomllib
-import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -25,39 +23,9 @@ from hanmo.core.artifact import MANIFEST, plain, read_manifest
 from hanmo.core.conform import conform, element, without_none
 from hanmo.core.errors import UserError, nearest
 from hanmo.core.files import write_atomic
+from hanmo.core.flags import REQUIRED, Flag, flags_of, hyphens, parted, peek, words_after
 
 CONFIG_FILE = "config.toml"
-_REQUIRED = object()
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Flag:
-    """One setting: its name, type, default (or `_REQUIRED`) and help line."""
-
-    name: str
-    type: Any
-    default: Any
-    help: str
-    positional: bool = False
-
-
-def flags_of(config: type) -> list[Flag]:
-    """Return the settings that a dataclass describes, `options` left out."""
-    hints = typing.get_type_hints(config)
-    helps = _attribute_help(config.__doc__ or "")
-    flags = []
-    for field in dataclasses.fields(config):
-        if field.name == "options":
-            continue
-        default: Any = field.default
-        if field.default_factory is not dataclasses.MISSING:
-            default = field.default_factory()
-        elif default is dataclasses.MISSING:
-            default = _REQUIRED
-        positional = bool(field.metadata.get("positional"))
-        text = helps.get(field.name, "")
-        flags.append(Flag(field.name, hints[field.name], default, text, positional))
-    return flags
 
 
 def parse(command: str, module: ModuleType, argv: Sequence[str]) -> Any:
@@ -67,13 +35,14 @@ def parse(command: str, module: ModuleType, argv: Sequence[str]) -> Any:
         UserError: unknown key (names the nearest), wrong type, missing setting, bad file.
         SystemExit: after printing help.
     """
-    file = _peek(argv, "config")
+    file = peek(argv, "config")
     given = read(Path(file)) if file else {}
     flags = flags_of(module.Config)
     plugin = _plugin(module, argv, given, flags)
     prefix, plugin_flags = plugin if plugin else ("", [])
-    if prefix and "options" in given:  # as a manifest holds them
-        given[prefix] = given.pop("options")
+    if plugin and isinstance(given.get("options"), Mapping):  # as a manifest holds them
+        options = given.pop("options")
+        given |= {prefix: options} if prefix else options
     _check_keys(given, flags, prefix, plugin_flags, file or "")
     parser = _parser(command, module, flags, prefix, plugin_flags)
     stored = _conforming(_flatten(given, prefix), flags, prefix, plugin_flags, file or "")
@@ -85,10 +54,16 @@ def resolved(config: Any, module: ModuleType) -> dict[str, Any]:
     """Return a `Config` as the mapping that a file may hold: every value, `options` by name."""
     values = dict(plain(config))
     options = values.pop("options", None)
-    for field, _ in getattr(module, "PLUGIN", {}).items():
+    for field in getattr(module, "PLUGIN", {}):
         if options:
-            values[_short(values[field])] = options
+            prefix = prefix_of(module, values[field])
+            values |= {prefix: options} if prefix else options
     return values
+
+
+def prefix_of(module: ModuleType, plugin: str) -> str:
+    """Return what stands before the flags of a command's plug-in: its name or, if so said, ""."""
+    return str(getattr(module, "PREFIX", _short(plugin)))
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -139,31 +114,6 @@ def _without_none(value: Any) -> Any:
     return value
 
 
-def _attribute_help(docstring: str) -> dict[str, str]:
-    section = docstring.partition("Attributes:\n")[2]
-    helps: dict[str, str] = {}
-    name = ""
-    for line in section.splitlines():
-        match = re.match(r"^ {4,8}(\w+): (.*)", line)
-        if match:
-            name, helps[match[1]] = match[1], match[2]
-        elif name and line.startswith(" " * 8) and line.strip():
-            helps[name] += " " + line.strip()
-        elif not line.strip():
-            name = ""
-    return helps
-
-
-def _peek(argv: Sequence[str], name: str) -> str | None:
-    flag = f"--{name}"
-    for index, word in enumerate(argv):
-        if word == flag and index + 1 < len(argv):
-            return argv[index + 1]
-        if word.startswith(flag + "="):
-            return word.partition("=")[2]
-    return None
-
-
 def _short(plugin: str) -> str:
     """`lert` → `lert`; `my.objectives.shuffle` and `my/shuffle.py` → `shuffle`."""
     stem = Path(plugin).stem if plugin.endswith(".py") else plugin.rpartition(".")[2]
@@ -174,26 +124,57 @@ def _plugin(
     module: ModuleType, argv: Sequence[str], given: Mapping[str, Any], flags: list[Flag]
 ) -> tuple[str, list[Flag]] | None:
     for field, (package, attribute) in getattr(module, "PLUGIN", {}).items():
-        default = next(flag.default for flag in flags if flag.name == field)
-        name = _peek(argv, field) or given.get(field) or default
-        loaded = registry.load(package, str(name))
+        flag = next(flag for flag in flags if flag.name == field)
+        name, loaded = _chosen(package, argv, given, flag, flags)
+        if loaded is None:
+            return None
         if not hasattr(loaded, attribute):
             raise UserError(f"{name}: the module has no {attribute!r}; see CONTRIBUTING.md")
-        return _short(str(name)), flags_of(getattr(loaded, attribute))
+        prefix, options = prefix_of(module, name), flags_of(getattr(loaded, attribute))
+        taken = {"config", "json", "help"} | {flag.name for flag in flags}
+        for option in options:
+            if not prefix and option.name in taken:
+                raise UserError(f"{name}: option {option.name!r} is the command's; rename it")
+        return prefix, options
     return None
+
+
+def _chosen(
+    package: str, argv: Sequence[str], given: Mapping[str, Any], flag: Flag, flags: list[Flag]
+) -> tuple[str, ModuleType | None]:
+    """Load the plug-in that a flag, or a positional word, names; None where none is named."""
+    if not flag.positional:
+        names = [peek(argv, flag.name)]
+    else:
+        place = [one.name for one in flags if one.positional].index(flag.name)
+        takes: dict[str, Any] = {"--help": 0, "-h": 0, "--config": None, "--json": 0}
+        takes |= {f"--{hyphens(one.name)}": words_after(one) for one in flags if not one.positional}
+        # The plug-in's own flags are not known yet: do those before its name take a value?
+        readings = [parted(takes, argv, unknown=nargs)[0] for nargs in (0, None)]
+        names = [words[place] for words in readings if len(words) > place]
+    names = [name for name in names if name] or [given.get(flag.name) or flag.default]
+    if names[0] is REQUIRED:
+        return "", None
+    failure: UserError | None = None
+    for name in map(str, names):
+        try:
+            return name, registry.load(package, name)
+        except UserError as error:
+            failure = failure or error
+    raise failure or UserError(f"{flag.name}: none given")
 
 
 def _check_keys(
     given: Mapping[str, Any], flags: list[Flag], prefix: str, plugin: list[Flag], file: str
 ) -> None:
-    known = {flag.name for flag in flags} | ({prefix} if prefix else set())
+    names = {flag.name for flag in plugin}
+    known = {flag.name for flag in flags} | ({prefix} if prefix else names)
     for key in given:
         if key not in known:
             raise UserError(f"--config {file}: unknown key {key!r}{nearest(key, known)}")
     table = given.get(prefix, {}) if prefix else {}
     if not isinstance(table, Mapping):
         raise UserError(f"--config {file}: {prefix!r} must be a table of its options")
-    names = {flag.name for flag in plugin}
     for key in table:
         if key not in names:
             raise UserError(f"--config {file}: unknown key '{prefix}.{key}'{nearest(key, names)}")
@@ -204,11 +185,15 @@ def _flatten(given: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return flat | {f"{prefix}.{key}": value for key, value in given.get(prefix, {}).items()}
 
 
+def _key(prefix: str, option: Flag) -> str:
+    return f"{prefix}.{option.name}" if prefix else option.name
+
+
 def _conforming(
     flat: Mapping[str, Any], flags: list[Flag], prefix: str, plugin: list[Flag], file: str
 ) -> dict[str, Any]:
     annotations = {flag.name: flag.type for flag in flags}
-    annotations |= {f"{prefix}.{flag.name}": flag.type for flag in plugin}
+    annotations |= {_key(prefix, flag): flag.type for flag in plugin}
     values = {}
     for key, value in flat.items():
         try:
@@ -242,17 +227,17 @@ def _parser(
     for flag in flags:
         _add(parser, flag, flag.name, positional=flag.positional)
     for flag in plugin:
-        _add(parser, flag, f"{prefix}.{flag.name}")
+        _add(parser, flag, _key(prefix, flag))
     return parser
 
 
 def _add(parser: Any, flag: Flag, name: str, *, positional: bool = False) -> None:
     text = flag.help
-    if flag.default is not _REQUIRED and not positional:
+    if flag.default is not REQUIRED and not positional:
         text += f" (default: {plain(flag.default)})"
     options: dict[str, Any] = {"help": text.replace("%", "%%"), "metavar": name.upper()}
     item = element(flag.type)
-    if flag.type is bool and flag.default is False:
+    if words_after(flag) == 0:
         options = {"help": options["help"], "action": "store_true"}
     elif item is not None:
         options |= {"type": item, "nargs": "*" if positional else "+"}
@@ -260,14 +245,14 @@ def _add(parser: Any, flag: Flag, name: str, *, positional: bool = False) -> Non
         options |= {"type": without_none(flag.type)}  # else "null" and "#x" mean None
         if positional:
             options["nargs"] = "?"
-    if flag.default is not _REQUIRED and item is None and flag.type is not bool:
+    if flag.default is not REQUIRED and item is None and flag.type is not bool:
         options["default"] = flag.default
     if flag.type is bool and flag.default is True:
         options["default"] = True
     if positional:
         parser.add_argument(name, **options)
         return
-    parser.add_argument(f"--{_hyphens(name)}", **options)
+    parser.add_argument(f"--{hyphens(name)}", **options)
 
 
 def _values(
@@ -287,23 +272,9 @@ def _values(
 def _positionals_first(parser: Any, argv: Sequence[str]) -> list[str]:
     """Put positional words before the flags: argparse takes optional ones from one run only."""
     takes = {name: action.nargs for action in parser._actions for name in action.option_strings}
-    positionals: list[str] = []
-    flags: list[str] = []
-    words = list(argv)
-    while words:
-        word = words.pop(0)
-        if word == "--":
-            return [*flags, "--", *positionals, *words]
-        known = word if word in takes else word.rpartition(".")[0]  # --lert.ramps.pos 0.1
-        if known not in takes:
-            (flags if word.startswith("--") else positionals).append(word)
-            continue
-        flags.append(word)
-        nargs = takes[known]
-        while words and nargs != 0 and not words[0].startswith("--"):
-            flags.append(words.pop(0))
-            if nargs is None:
-                break
+    positionals, flags = parted(takes, argv)
+    if "--" in flags:
+        return [*flags, *positionals]
     return [*positionals, *flags]
 
 
@@ -316,7 +287,7 @@ def _readable(error: Exception, parser: Any, command: str) -> str:
         hint = nearest(word.partition("=")[0], flags).partition(" (known")[0]
         text = f"unknown argument {word}{hint}"
     text = re.sub(
-        r'Parser key "([^"]*)"( element \d+)?:', lambda m: f"--{_hyphens(m[1])}{m[2] or ''}:", text
+        r'Parser key "([^"]*)"( element \d+)?:', lambda m: f"--{hyphens(m[1])}{m[2] or ''}:", text
     )
     text = text.replace("a typing.Literal", "one of ").replace("<class '", "").replace("'>", "")
     text = text.replace("a int.", "a whole number.").replace("a float.", "a number.")
@@ -334,19 +305,15 @@ def _fill(
     missing = []
     for flag in flags:
         value = _typed(flag, values.get(flag.name))
-        if value is _REQUIRED:
-            missing.append(flag.name.upper() if flag.positional else f"--{_hyphens(flag.name)}")
+        if value is REQUIRED:
+            missing.append(flag.name.upper() if flag.positional else f"--{hyphens(flag.name)}")
         chosen[flag.name] = value
     if missing:
         raise UserError(f"{command}: {', '.join(missing)} missing; see: hanmo {command} --help")
     if plugin:
-        table = values.get(plugin[0], {})
+        table = values.get(plugin[0], {}) if plugin[0] else values
         chosen["options"] = {flag.name: _typed(flag, table.get(flag.name)) for flag in plugin[1]}
     return module.Config(**chosen)
-
-
-def _hyphens(name: str) -> str:
-    return name.replace("_", "-")
 
 
 def _typed(flag: Flag, value: Any) -> Any:

@@ -27,6 +27,10 @@ MEBIBYTE = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 
 
+class LineTooLongError(UserError):
+    """A line over the limit of `read_lines`; the caller knows how the limit is raised."""
+
+
 def open_bytes(path: Path, mode: str = "rb") -> IO[bytes]:
     """Open a file for bytes, through the codec that its suffix names."""
     if path.suffix == ".zst":
@@ -77,8 +81,8 @@ def read_lines(path: Path, *, max_bytes: int = 8 * MEBIBYTE) -> Iterator[tuple[i
         max_bytes: longest line accepted, in bytes.
 
     Raises:
-        UserError: missing file, truncated archive, bad UTF-8 (file, line and byte), or a line
-            over `max_bytes`.
+        UserError: missing file, truncated archive, or bad UTF-8 (file, line and byte).
+        LineTooLongError: a line over `max_bytes`.
     """
     number, offset = 0, 0
     try:
@@ -114,7 +118,7 @@ def _decode(path: Path, number: int, offset: int, raw: bytes, max_bytes: int) ->
     body = raw[:-1] if raw.endswith(b"\n") else raw
     body = body[:-1] if body.endswith(b"\r") else body
     if len(body) > max_bytes:
-        raise UserError(
+        raise LineTooLongError(
             f"{path}:{number}: a line of more than {max_bytes:,} bytes (at byte {offset:,}); "
             "expected one sentence, paragraph or record a line; break it up or raise the limit"
         )

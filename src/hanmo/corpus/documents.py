@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hanmo.core.errors import UserError
-from hanmo.core.files import MEBIBYTE, json_lines, read_lines
+from hanmo.core.files import MEBIBYTE, LineTooLongError, json_lines, read_lines
 from hanmo.corpus.inputs import InputFile
 from hanmo.corpus.layouts import Layout, cut, detect
 
@@ -79,9 +79,7 @@ def read_documents(file: InputFile, options: ReadOptions) -> Iterator[Document]:
 def _lines(path: Path, options: ReadOptions) -> Iterator[tuple[int, str]]:
     try:
         yield from read_lines(path, max_bytes=options.max_line_mib * MEBIBYTE)
-    except UserError as error:
-        if "a line of more than" not in str(error):
-            raise
+    except LineTooLongError as error:
         raise UserError(f"{error}: --max-line-mib, now {options.max_line_mib}") from None
 
 

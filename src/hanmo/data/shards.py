@@ -151,11 +151,6 @@ class ShardSet:
         return sum(len(shard.ids) for shard in self.shards)
 
     @property
-    def n_sentences(self) -> int:
-        """Number of sentences."""
-        return sum(len(shard.sentence_starts) - 1 for shard in self.shards)
-
-    @property
     def n_documents(self) -> int:
         """Number of documents."""
         return sum(len(shard.document_starts) - 1 for shard in self.shards)
@@ -169,11 +164,6 @@ class ShardSet:
     def special_ids(self) -> dict[str, int]:
         """Ids of "pad", "unk", "cls", "sep" and "mask"."""
         return dict(self.legend.special_ids)
-
-    @property
-    def vocab_path(self) -> Path:
-        """The vocabulary that the ids belong to."""
-        return self.folder / VOCAB_FILE
 
     def piece_range(self, shard: int, start: int, stop: int) -> EncodedSequence:
         """Pieces `start` to `stop` of a shard as they are, without [CLS] and [SEP]."""

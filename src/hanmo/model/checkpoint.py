@@ -132,6 +132,12 @@ def load_into(model: nn.Module, folder: Path) -> list[str]:
         state = {f"bert.{name}": tensor for name, tensor in state.items()}
     wanted = model.state_dict()
     fresh = sorted(wanted.keys() - state.keys())
+    lost = [name for name in fresh if name.startswith("bert.")]
+    if lost:
+        raise UserError(
+            f"{folder}: lacks {len(lost)} weights of the encoder, such as {lost[0]}; expected a "
+            "BERT model of the shape that its config.json states"
+        )
     _load(model, {**{name: wanted[name] for name in fresh}, **state}, folder)
     return fresh
 

@@ -18,6 +18,8 @@ from torch.nn import functional as F
 
 from hanmo.model.config import ACTIVATIONS, EncoderConfig
 
+_PLACES_STEP = 512
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Layout:
@@ -26,7 +28,8 @@ class Layout:
     Attributes:
         n_rows: R.
         length: L.
-        places: [N] flat indices r · L + c of the real pieces; None when there is no padding.
+        places: [N] flat indices r · L + c of the real pieces, and of a few padding places that
+            round N up; None when there is no padding to leave out.
         bias: [R·A, L, L] additive mask of attention.
     """
 
@@ -49,11 +52,15 @@ class Layout:
 
 def layout_of(sequence_ids: Tensor, n_heads: int) -> Layout:
     """Describe packed rows [R, L] of sequence ids for `n_heads` heads."""
-    places = sequence_ids.flatten().nonzero().squeeze(1)
-    padded = len(places) < sequence_ids.numel()
-    bias = attention_bias(sequence_ids, n_heads)
     n_rows, length = sequence_ids.shape
-    return Layout(n_rows, length, places if padded else None, bias)
+    flat = sequence_ids.flatten()
+    places = flat.nonzero().squeeze(1)
+    # Blocks of ever new sizes fragment the heap without end (8 GB after 500 steps): few sizes.
+    missing = min(-len(places) % _PLACES_STEP, flat.numel() - len(places))
+    if missing:
+        places = torch.cat([places, (flat == 0).nonzero().squeeze(1)[:missing]])
+    bias = attention_bias(sequence_ids, n_heads)
+    return Layout(n_rows, length, places if len(places) < flat.numel() else None, bias)
 
 
 class Embeddings(nn.Module):
@@ -205,7 +212,7 @@ class Encoder(nn.Module):
             sequence_ids: [R, L] 0 = padding; pieces of one row with the same id see each other.
 
         Returns:
-            [R, L, H] hidden states, zeros at padding.
+            [R, L, H] hidden states; those of padding mean nothing.
         """
         layout = layout_of(sequence_ids, self.config.num_attention_heads)
         ids = (layout.take(array.flatten()) for array in (input_ids, token_type_ids, position_ids))

@@ -50,8 +50,8 @@ class Predict:
     """Options of fill-mask.
 
     Attributes:
-        mask_length: how many pieces a [WORD] may have: a number or a range such as 1-4.
-        beam: partial fillings kept while filling a word; wider is slower and misses less.
+        mask_length: How many pieces a [WORD] may have: a number or a range such as 1-4.
+        beam: Partial fillings kept while filling a word; wider is slower and misses less.
     """
 
     mask_length: str = "1-4"

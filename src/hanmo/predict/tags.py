@@ -46,8 +46,8 @@ class Predict:
     """Options of tags.
 
     Attributes:
-        mask_words: mask each word of the text in turn instead of reading [MASK]s.
-        annotator: who finds the words then; its own labels are shown beside the model's.
+        mask_words: Mask each word of the text in turn instead of reading [MASK]s.
+        annotator: Who finds the words then; its own labels are shown beside the model's.
     """
 
     mask_words: bool = False

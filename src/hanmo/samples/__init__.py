@@ -19,8 +19,3 @@ def folder() -> Path:
 def text_files() -> list[Path]:
     """Return the raw text files, sorted by name."""
     return sorted((folder() / "text").glob("*.txt"))
-
-
-def review_files() -> dict[str, Path]:
-    """Return the splits of the labelled reviews: "train", "dev", "test" → TSV file."""
-    return {split: folder() / "reviews" / f"{split}.tsv" for split in ("train", "dev", "test")}

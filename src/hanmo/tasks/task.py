@@ -48,6 +48,10 @@ class Settings:
                 raise UserError(f"{name}: got {getattr(self, name)}; expected {what}")
 
 
+# Those that a command line may change.
+TUNABLE = tuple(one.name for one in dataclasses.fields(Settings) if one.name != "source")
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """A dataset with a score.

@@ -63,29 +63,6 @@ def align_words(words: NDArray[np.integer], pieces: NDArray[np.integer]) -> Alig
     return Alignment(np.where(owned, first, -1).astype(np.int32), int(shared.sum()))
 
 
-def char_words(words: NDArray[np.integer], n_chars: int) -> IntArray:
-    """Spread words over characters: int32 [C], the word of each character, or -1.
-
-    Args:
-        words: [W, 2] character spans, ascending, not empty, not overlapping.
-        n_chars: C, characters in the text.
-
-    Raises:
-        ValueError: as `align_words`, or a word ends after the text.
-    """
-    starts, ends = _columns(words)
-    _check_words(starts, ends)
-    if len(ends) and ends[-1] > n_chars:
-        raise ValueError(f"a word ends at character {ends[-1]}; the text has {n_chars}")
-    owner = np.full(n_chars, -1, dtype=np.int32)
-    lengths = ends - starts
-    offsets = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    owner[np.repeat(starts, lengths) + offsets] = np.repeat(
-        np.arange(len(starts), dtype=np.int32), lengths
-    )
-    return owner
-
-
 def _columns(spans: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     table = np.asarray(spans, dtype=np.int64).reshape(-1, 2)
     return table[:, 0], table[:, 1]

@@ -4,7 +4,7 @@ In: a text. Out: spans `[start, end)` of its sentences without outer white space
 overlapping, covering every character that is not white space. Rules:
 
 - 。 ！ ？ ｡ and ASCII ! ? end a sentence; so does a run of them (？！), …… or ......
-- A single … does not, nor do ； and ; (they join clauses; `semicolon=True` makes them ends).
+- A single … does not, nor do ； and ; (they join clauses).
 - Closing quotes and brackets stay with their sentence: “走吧。” ends after ”. An ASCII quote closes
   only when an odd number of them stands before it in the sentence.
 - No end before ， 、 ； ：: “走吧！”，他说。 is one sentence. No end inside a short 《title》.
@@ -18,7 +18,6 @@ overlapping, covering every character that is not white space. Rules:
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 _CLOSERS = "”’」』）》】〉〕｝］〗〞)]}"
 _BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
@@ -37,39 +36,21 @@ _NOT_BLANK = re.compile(r"\S")
 _COMMAS = ("，", "；", "、", ",", ";", "：")
 
 
-@dataclass(frozen=True)
-class _Rules:
-    """Where an end may be (one quick class of characters), and what may stand there."""
-
-    candidate: re.Pattern[str]
-    mark: re.Pattern[str]  # a line break, a title in 《》, or a run of ends and closers
-    tail: re.Pattern[str]  # what may go on after an ASCII quote
-
-
-def _rules(extra: str) -> _Rules:
-    ends = _ENDS + (f"|[{extra}]" if extra else "")
-    tail = f"(?:{ends}|[{re.escape(_CLOSERS)}])*"
-    title = f"(?P<title>《[^《》{_BREAKS}]{{0,60}}》)"
-    return _Rules(
-        candidate=re.compile(f"[《。！？｡…⋯.!?{extra}{_BREAKS}]"),
-        mark=re.compile(f"{title}|(?P<line>[{_BREAKS}]+)|(?P<run>(?:{ends}){tail})"),
-        tail=re.compile(tail),
-    )
+_MORE = f"(?:{_ENDS}|[{re.escape(_CLOSERS)}])*"
+_TITLE = f"《[^《》{_BREAKS}]{{0,60}}》"
+# Where an end may be: one quick class of characters.
+_CANDIDATE = re.compile(f"[《。！？｡…⋯.!?{_BREAKS}]")
+# What may stand there: a line break, a title in 《》, or a run of ends and closers.
+_MARK = re.compile(f"(?P<title>{_TITLE})|(?P<line>[{_BREAKS}]+)|(?P<run>(?:{_ENDS}){_MORE})")
+_TAIL = re.compile(_MORE)  # what may go on after an ASCII quote
 
 
-_PLAIN = _rules("")
-_SEMICOLON = _rules("；;")
-
-
-def split_sentences(
-    text: str, *, max_chars: int = 500, semicolon: bool = False
-) -> list[tuple[int, int]]:
+def split_sentences(text: str, *, max_chars: int = 500) -> list[tuple[int, int]]:
     """Split a text into sentences.
 
     Args:
         text: any text; it need not be normalised.
         max_chars: longest sentence in characters; a longer one is cut at a comma, else a blank.
-        semicolon: treat ； and ; as ends.
 
     Returns:
         Character spans without outer white space, ascending; together they cover every
@@ -82,23 +63,23 @@ def split_sentences(
         raise ValueError(f"max_chars is {max_chars}; expected at least 1")
     spans: list[tuple[int, int]] = []
     start = 0
-    for end in _ends(text, _SEMICOLON if semicolon else _PLAIN):
+    for end in _ends(text):
         spans.extend(_cut(text, start, end, max_chars))
         start = end
     return spans
 
 
-def _ends(text: str, rules: _Rules) -> Iterator[int]:
+def _ends(text: str) -> Iterator[int]:
     """Yield the end of every sentence, the end of the text last."""
     start = at = 0  # of the sentence; of what has not been looked at
     quotes = _Quotes(text)
-    while (found := rules.candidate.search(text, at)) is not None:
-        mark = rules.mark.match(text, found.start())
+    while (found := _CANDIDATE.search(text, at)) is not None:
+        mark = _MARK.match(text, found.start())
         at = found.end() if mark is None else mark.end()
         if mark is None or mark.lastgroup == "title":
             continue
         if mark.lastgroup == "run":
-            at = quotes.close(mark.start(), at, rules.tail)
+            at = quotes.close(mark.start(), at)
             if not _is_end(text, start, mark.start(), at):
                 continue
         yield at
@@ -118,13 +99,13 @@ class _Quotes:
         self._counted = at
         self._open = {'"': False, "'": False}
 
-    def close(self, start: int, end: int, tail: re.Pattern[str]) -> int:
+    def close(self, start: int, end: int) -> int:
         """Move the end of the run [start, end) behind the quotes that close there."""
         for quote in self._open:
             self._open[quote] ^= self._text.count(quote, self._counted, start) % 2 == 1
         while end < len(self._text) and self._open.get(self._text[end], False):
             self._open[self._text[end]] = False
-            more = tail.match(self._text, end + 1)
+            more = _TAIL.match(self._text, end + 1)
             end = more.end() if more else end + 1
         self._counted = end
         return end

@@ -28,10 +28,7 @@ def read_vocab(path: Path) -> list[str]:
     Raises:
         UserError: no such file, no entries, an empty or doubled entry, or a special piece missing.
     """
-    file = path
-    if path.is_dir():
-        found = [path / name for name in (VOCAB_FILE, HUB_FILE) if (path / name).is_file()]
-        file = found[0] if found else path / VOCAB_FILE
+    file = vocab_file(path)
     if not file.is_file():
         raise UserError(
             f"{file}: no such vocabulary; expected a vocab.txt with one piece a line, "
@@ -40,6 +37,14 @@ def read_vocab(path: Path) -> list[str]:
     vocab = _hub_vocab(file) if file.suffix == ".json" else [piece for _, piece in read_lines(file)]
     check_vocab(vocab, str(file))
     return vocab
+
+
+def vocab_file(path: Path) -> Path:
+    """Return the file that `read_vocab` reads: `path` itself, or the one in that folder."""
+    if not path.is_dir():
+        return path
+    found = [path / name for name in (VOCAB_FILE, HUB_FILE) if (path / name).is_file()]
+    return found[0] if found else path / VOCAB_FILE
 
 
 def _hub_vocab(path: Path) -> list[str]:

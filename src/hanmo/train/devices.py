@@ -86,3 +86,17 @@ def keep_freed_memory() -> bool:
         return False
     settings = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 1 << 28}
     return all(mallopt(key, value) == 1 for key, value in settings.items())
+
+
+def release_freed_memory() -> bool:
+    """Give freed blocks of the heap back to the system; returns whether there were any.
+
+    `keep_freed_memory` lets the heap fragment slowly; called now and then (at checkpoints), this
+    keeps a long run's memory level.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except AttributeError:
+        return False

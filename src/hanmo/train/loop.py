@@ -19,6 +19,14 @@ from hanmo.model.trainable import Batch, Trainable
 from hanmo.train.devices import Device
 
 
+class NotFiniteError(FloatingPointError):
+    """A loss or gradient is infinite or no number at step `step`; nothing was updated by it."""
+
+    def __init__(self, step: int, what: str) -> None:
+        super().__init__(f"{what} at step {step}")
+        self.step = step
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
     """What one optimiser step did.
@@ -72,7 +80,7 @@ def train_steps(
         seed: dropout at step s draws from (seed, s), so a resumed run draws the same.
 
     Raises:
-        FloatingPointError: the loss is not finite; names the step. Weights are still those of the
+        NotFiniteError: the loss or the gradient is not finite. Weights are still those of the
             step before.
     """
     assert isinstance(model, nn.Module)
@@ -91,16 +99,15 @@ def train_steps(
             outputs = model.outputs(batch)
             losses = model.losses(outputs, batch, progress=step / total)
         loss = losses.total.item()
+        parts = {name: part.item() for name, part in losses.parts.items()}
         if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"loss is {loss} at step {step + 1}: parts "
-                f"{ {name: part.item() for name, part in losses.parts.items()} }"
-            )
+            raise NotFiniteError(step + 1, f"loss is {loss}, of which {parts}")
         losses.total.backward()
         norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
+        if not math.isfinite(norm.item()):
+            raise NotFiniteError(step + 1, f"gradient norm is {norm.item()}, loss {loss}")
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        parts = {name: part.item() for name, part in losses.parts.items()}
         now = time.perf_counter()
         yield Record(
             step + 1,

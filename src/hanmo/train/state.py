@@ -11,6 +11,7 @@ dropout are pure functions of (seed, step). A folder without a valid manifest do
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ from torch import nn
 
 from hanmo.core import artifact
 from hanmo.core.errors import UserError
-from hanmo.core.files import write_atomic, write_json
+from hanmo.core.files import sync_folder, write_atomic, write_json
 from hanmo.core.log import say
 from hanmo.model import checkpoint
 from hanmo.train.optim import moments, restore_moments
@@ -53,6 +54,7 @@ def save_state(
     tokenizer: Any,
     config: Mapping[str, Any],
     extra: Mapping[str, Any],
+    shape: Mapping[str, Any],
 ) -> Path:
     """Write a checkpoint and return its folder; a kill at any moment leaves the older ones whole.
 
@@ -64,10 +66,11 @@ def save_state(
         tokenizer: writes its files into the folder.
         config: resolved configuration, for the manifest.
         extra: goes to config.json's "hanmo".
+        shape: numbers of config.json that training overrode, such as dropouts.
     """
     folder = step_folder(out, state.step)
     with artifact.building(folder, kind=KIND, config=config, overwrite=True) as build:
-        checkpoint.save_model(build.dir, model, tokenizer=tokenizer, extra=extra)
+        checkpoint.save_model(build.dir, model, tokenizer=tokenizer, extra=extra, **shape)
         slots = {name: t.contiguous().cpu() for name, t in moments(model, optimizer).items()}
         write_atomic(build.dir / _MOMENTS, save(slots))
         write_json(build.dir / _TRAINING, dataclasses.asdict(state))
@@ -120,7 +123,12 @@ def sweep(out: Path) -> None:
 
 
 def publish(
-    out: Path, folder: Path, *, config: Mapping[str, Any], counts: Mapping[str, Any]
+    out: Path,
+    folder: Path,
+    *,
+    config: Mapping[str, Any],
+    counts: Mapping[str, Any],
+    inputs: Mapping[str, str],
 ) -> None:
     """Make the run's folder itself the finished model: its last checkpoint's files, manifest last.
 
@@ -137,6 +145,8 @@ def publish(
             target.hardlink_to(folder / name)
         except OSError:
             shutil.copyfile(folder / name, target)
+            with target.open("rb") as copied:
+                os.fsync(copied.fileno())
         files[name] = dict(facts)
     write_json(
         out / artifact.MANIFEST,
@@ -144,8 +154,9 @@ def publish(
             "kind": KIND,
             "version": artifact.FORMAT_VERSION,
             "config": artifact.plain(config),
-            "inputs": {},
+            "inputs": dict(inputs),
             "counts": dict(counts),
             "files": files,
         },
     )
+    sync_folder(out)

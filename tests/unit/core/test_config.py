@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from hanmo.core import config as configuration
 from hanmo.core import registry
-from hanmo.core.config import flags_of, parse, read, resolved, write
+from hanmo.core.config import parse, read, resolved, write
 from hanmo.core.conform import conform, element, without_none
 from hanmo.core.errors import UserError
+from hanmo.core.flags import flags_of
 
 COMMANDS = registry.names("hanmo.commands")
 # Texts that YAML, which jsonargparse speaks, would take for something else.
@@ -405,4 +406,68 @@ def test_positional_words_may_follow_flags() -> None:
     ):
         config = parse("predict", module, words)
         assert (config.model, config.text, config.top_k) == (Path("m"), "他去北京。", 3)
-        assert config.mask_words
+        assert config.options == {"mask_words": True, "annotator": "crf"}
+
+
+# A plug-in that a positional word names, whose options have no prefix: the kinds of `predict`.
+
+PREDICT = registry.load("hanmo.commands", "predict")
+KIND = (
+    "import dataclasses\n@dataclasses.dataclass(frozen=True)\nclass Predict:\n"
+    '    """Mine.\n\n    Attributes:\n        %s: How much.\n    """\n    %s: float = 0.5\n'
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["m", "KIND", "字", "--my-depth", "2"],
+        ["m", "--my-depth=2", "KIND", "字"],
+        ["--my-depth", "2", "m", "KIND", "字"],
+        ["--batch-size", "3", "m", "--table", "--my-depth", "2", "KIND", "字"],
+        ["--my-depth", "2", "--", "m", "KIND", "字"],
+    ],
+)
+def test_a_kind_from_a_file_has_options_too(tmp_path: Path, file: Path, words: list[str]) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(KIND % ("my_depth", "my_depth"))
+    words = [str(path) if word == "KIND" else word for word in words]
+    config = parse("predict", PREDICT, words)
+    assert (config.model, config.kind, config.text) == (Path("m"), str(path), "字")
+    assert config.options == {"my_depth": 2.0}
+    write(file, resolved(config, PREDICT))
+    assert read(file)["my_depth"] == 2.0
+    assert parse("predict", PREDICT, ["--config", str(file)]) == config
+    again = parse("predict", PREDICT, ["--config", str(file), "--my-depth", "3"])
+    assert again.options == {"my_depth": 3.0}
+
+
+def test_options_without_a_prefix_are_strict(tmp_path: Path, file: Path) -> None:
+    def refused(*argv: str) -> str:
+        return refusal(*argv, command="predict", module=PREDICT)
+
+    assert "unknown argument --mask-length" in refused("m", "tags", "字", "--mask-length", "2")
+    assert "--beam: Expected a whole number" in refused("m", "fill-mask", "字", "--beam", "x")
+    assert "no 'tgs'; did you mean 'tags'?" in refused("m", "tgs", "字")
+    assert refused("m") == "predict: KIND missing; see: hanmo predict --help"
+    for text, message in {
+        'kind = "tags"\nbeam = 3': "unknown key 'beam'",
+        'kind = "fill-mask"\nbeam = "3"': "beam: got '3'; expected a whole number",
+        "beam = 3": "unknown key 'beam'",
+    }.items():
+        file.write_text('model = "m"\n' + text)
+        assert message in refused("--config", str(file))
+    path = tmp_path / "clash.py"
+    path.write_text(KIND % ("top_k", "top_k"))
+    assert "option 'top_k' is the command's; rename it" in refused("m", str(path), "字")
+
+
+def test_help_lists_the_options_of_the_kind_that_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for words, shown in ((["--help"], False), (["m", "tags", "--help"], True)):
+        with pytest.raises(SystemExit):
+            parse("predict", PREDICT, words)
+        text = capsys.readouterr().out
+        assert "--top-k" in text
+        assert ("--annotator" in text) == shown

@@ -71,7 +71,7 @@ def test_shards_hold_the_encoded_parts(config: Config) -> None:
     for name in ("pos", "ner"):
         np.testing.assert_array_equal(found.layers[name], expected.layers[name])
     assert shards.layers == {name: TAGSETS[name] for name in ("pos", "ner")}
-    assert Tokenizer.load(shards.vocab_path).vocab == VOCAB
+    assert Tokenizer.load(shards.folder).vocab == VOCAB
     sentences = [one for part in rows for _, one in part]
     assert counts == read_manifest(config.out, "shards").counts
     assert counts == {

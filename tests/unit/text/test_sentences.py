@@ -57,8 +57,8 @@ def test_a_line_end_always_splits(line_end: str) -> None:
     assert split(f"第一，{line_end}　第二 {line_end}") == ["第一，", "第二"]
 
 
-def test_semicolons_on_request() -> None:
-    assert split("我来；你走;好。", semicolon=True) == ["我来；", "你走;", "好。"]
+def test_semicolons_join_clauses() -> None:
+    assert split("我来；你走;好。") == ["我来；你走;好。"]
 
 
 def test_long_sentences_are_cut_at_commas_then_blanks_then_anywhere() -> None:
@@ -76,9 +76,9 @@ def test_max_chars_must_be_positive() -> None:
         split_sentences("中", max_chars=0)
 
 
-@given(messy, st.sampled_from([1, 2, 7, 500]), st.booleans())
-def test_spans_cover_all_but_white_space(text: str, max_chars: int, semicolon: bool) -> None:
-    spans = split_sentences(text, max_chars=max_chars, semicolon=semicolon)
+@given(messy, st.sampled_from([1, 2, 7, 500]))
+def test_spans_cover_all_but_white_space(text: str, max_chars: int) -> None:
+    spans = split_sentences(text, max_chars=max_chars)
     covered: set[int] = set()
     previous = 0
     for start, end in spans:

@@ -76,3 +76,12 @@ def test_the_allocator_is_told_where_it_can_be(monkeypatch: pytest.MonkeyPatch) 
     assert not keep_freed_memory(), "a C library without mallopt"
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not devices.keep_freed_memory()
+
+
+def test_memory_is_kept_and_released() -> None:
+    if sys.platform != "linux":
+        pytest.skip("glibc's allocator only")
+    assert devices.keep_freed_memory()
+    held = [bytearray(1 << 20) for _ in range(64)]
+    del held[::2]
+    assert devices.release_freed_memory()

@@ -14,7 +14,7 @@ from hanmo.model.encoder import initialise
 from hanmo.model.trainable import Batch, Losses, Outputs
 from hanmo.objectives.lert import Objective
 from hanmo.train.devices import Device
-from hanmo.train.loop import Record, train_steps
+from hanmo.train.loop import NotFiniteError, Record, train_steps
 from hanmo.train.optim import build_optimizer
 from training_cases import TINY, random_batch
 
@@ -101,8 +101,20 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(value: float)
     for _ in range(3):
         next(records)
     before = weights(model)
-    with pytest.raises(FloatingPointError, match=r"loss is (nan|inf) at step 4: parts \{'mlm'"):
+    with pytest.raises(NotFiniteError, match=r"loss is (nan|inf), of which \{'mlm'") as caught:
         next(records)
+    assert caught.value.step == 4
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_weights_change() -> None:
+    model = make_model()
+    optimizer = build_optimizer(model, learning_rate=1.0)
+    bias = model.cls.predictions.bias
+    bias.register_hook(lambda grad: torch.full_like(grad, torch.inf))
+    before = weights(model)
+    with pytest.raises(NotFiniteError, match=r"gradient norm is (nan|inf)"):
+        next(train(model, optimizer, 0, 12))
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 

@@ -1,0 +1,116 @@
+"""Flags: those that a dataclass describes, and how the words of a command line belong to them.
+
+In: a frozen dataclass whose docstring has an "Attributes:" section. Out: a `Flag` for each field,
+with its type, default and help. A field with metadata `positional=True` is a word without a flag.
+
+    [flag.name for flag in flags_of(Config)]                # ["shards", "steps"]
+    parted({"--steps": None}, ["--steps", "5", "shards"])   # ["shards"], ["--steps", "5"]
+"""
+
+import dataclasses
+import re
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hanmo.core.conform import element
+
+REQUIRED = object()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Flag:
+    """One setting: its name, type, default (or `REQUIRED`) and help line."""
+
+    name: str
+    type: Any
+    default: Any
+    help: str
+    positional: bool = False
+
+
+def flags_of(config: type) -> list[Flag]:
+    """Return the settings that a dataclass describes, `options` left out."""
+    hints = typing.get_type_hints(config)
+    helps = _attribute_help(config.__doc__ or "")
+    flags = []
+    for field in dataclasses.fields(config):
+        if field.name == "options":
+            continue
+        default: Any = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        elif default is dataclasses.MISSING:
+            default = REQUIRED
+        positional = bool(field.metadata.get("positional"))
+        text = helps.get(field.name, "")
+        flags.append(Flag(field.name, hints[field.name], default, text, positional))
+    return flags
+
+
+def words_after(flag: Flag) -> Any:
+    """Return how many words follow a flag, as argparse says it; 0 for a switch."""
+    if flag.type is bool and flag.default is False:
+        return 0
+    return None if element(flag.type) is None else "+"
+
+
+def hyphens(name: str) -> str:
+    """Write a field's name as a flag has it: `batch_size` → `batch-size`."""
+    return name.replace("_", "-")
+
+
+def peek(argv: Sequence[str], name: str) -> str | None:
+    """Return the value that follows a flag, before any parser is there."""
+    flag = f"--{name}"
+    for index, word in enumerate(argv):
+        if word == flag and index + 1 < len(argv):
+            return argv[index + 1]
+        if word.startswith(flag + "="):
+            return word.partition("=")[2]
+    return None
+
+
+def parted(
+    takes: Mapping[str, Any], argv: Sequence[str], *, unknown: Any = 0
+) -> tuple[list[str], list[str]]:
+    """Part positional words from flags and their values.
+
+    Args:
+        takes: flag → how many words it takes, as argparse says it.
+        argv: all words; after "--", which ends the flags, all are positional.
+        unknown: how many an unknown flag takes, unless it holds its value ("--beam=8").
+    """
+    positionals: list[str] = []
+    flags: list[str] = []
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            return [*positionals, *words], [*flags, "--"]
+        known = word if word in takes else word.rpartition(".")[0]  # --lert.ramps.pos 0.1
+        if known not in takes and not word.startswith("--"):
+            positionals.append(word)
+            continue
+        flags.append(word)
+        nargs = takes.get(known, 0 if "=" in word else unknown)
+        while words and nargs != 0 and not words[0].startswith("--"):
+            flags.append(words.pop(0))
+            if nargs is None:
+                break
+    return positionals, flags
+
+
+def _attribute_help(docstring: str) -> dict[str, str]:
+    section = docstring.partition("Attributes:\n")[2]
+    helps: dict[str, str] = {}
+    name = ""
+    for line in section.splitlines():
+        match = re.match(r"^ {4,8}(\w+): (.*)", line)
+        if match:
+            name, helps[match[1]] = match[1], match[2]
+        elif name and line.startswith(" " * 8) and line.strip():
+            helps[name] += " " + line.strip()
+        elif not line.strip():
+            name = ""
+    return helps
