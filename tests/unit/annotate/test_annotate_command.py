@@ -1,6 +1,7 @@
 """`hanmo annotate`: from a corpus folder or annotated files to a sentences folder."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,17 @@ def test_a_finished_folder_is_left_alone(corpus: Path, tmp_path: Path) -> None:
     assert (config.out / "manifest.json").stat().st_mtime_ns == before
     with pytest.raises(UserError, match="other settings"):
         run(Config([corpus], config.out, annotator="jieba", max_chars=100))
+
+
+def test_defaults_left_out_are_defaults_given(corpus: Path, tmp_path: Path) -> None:
+    config = Config([corpus], tmp_path / "out", annotator="jieba")
+    run(config)
+    made = (tmp_path / "out" / "manifest.json").stat().st_mtime_ns
+    given = {"pos": True, "engine": "auto", "hmm": True}
+    run(replace(config, options=given))
+    assert (tmp_path / "out" / "manifest.json").stat().st_mtime_ns == made
+    with pytest.raises(UserError, match="already finished with other settings"):
+        run(replace(config, options={"hmm": False}))
 
 
 def test_annotated_files(tmp_path: Path) -> None:

@@ -152,6 +152,16 @@ def test_a_folder_with_a_vocabulary_will_do(config: Config) -> None:
     assert counts["unknown_pieces"] == 0
 
 
+def test_a_folder_with_a_tokenizer_json_alone_will_do(config: Config, tmp_path: Path) -> None:
+    folder = tmp_path / "model"  # as transformers 5 saves one
+    folder.mkdir()
+    Tokenizer(VOCAB).save(folder)
+    (folder / "vocab.txt").unlink()
+    run(replace(config, vocab=folder))
+    run(replace(config, out=tmp_path / "other"))
+    assert contents(config.out) == contents(tmp_path / "other")
+
+
 def test_user_errors(config: Config, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="shard_pieces: got 0; expected 1 or more"):
         run(replace(config, shard_pieces=0))

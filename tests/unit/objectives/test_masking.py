@@ -227,3 +227,21 @@ def test_shares_that_sum_to_one_nearly_are_taken() -> None:
 def test_bad_rates_are_refused(rate: float) -> None:
     with pytest.raises(UserError, match=r"mlm\.rate: got"):
         _masking.check_rate("mlm.rate", rate)
+
+
+def test_the_first_unit_behind_cls_is_drawn_like_the_others() -> None:
+    n, draws = 20, 4000
+    words = np.ones(n, dtype=np.bool_)
+    maskable = np.ones(n, dtype=np.bool_)
+    maskable[[0, -1]] = False
+    lengths = np.zeros(5)
+    for seed in range(draws):
+        starts = _masking.unit_starts(
+            words, maskable, unit="word", ngram=NGRAM, rng=np.random.default_rng(seed)
+        )
+        begins = np.flatnonzero(starts)
+        assert begins[1] == 1
+        lengths[begins[2] - begins[1]] += 1
+    # Six standard deviations of a binomial share.
+    shares = np.array(NGRAM)
+    assert (np.abs(lengths[1:] / draws - shares) < 6 * np.sqrt(shares * (1 - shares) / draws)).all()

@@ -74,8 +74,14 @@ def test_a_pipe_can_be_read(mlm: Path, tmp_path: Path, capsys: pytest.CaptureFix
         ({"kind": "fill-mask", "text": "[MASK]", "file": Path("x")}, "either a TEXT or --file"),
         ({"kind": "fil-mask", "text": "[MASK]"}, "did you mean 'fill_mask'"),
         ({"kind": "fill-mask", "text": "[MASK]", "top_k": 0}, "--top-k: got 0"),
-        ({"kind": "fill-mask", "text": "[MASK]", "mask_words": True}, "--mask-words: fill-mask"),
-        ({"kind": "tags", "text": "[MASK]", "mask_length": "2"}, "--mask-length: tags has no"),
+        (
+            {"kind": "fill-mask", "text": "[MASK]", "options": {"mask_words": True}},
+            r"fill-mask: no option 'mask_words'.*known: beam, mask_length",
+        ),
+        (
+            {"kind": "tags", "text": "[MASK]", "options": {"mask_length": "2"}},
+            "tags: no option 'mask_length'",
+        ),
         ({"kind": "fill-mask", "file": Path("nowhere.txt")}, "nowhere.txt: no such file"),
         ({"kind": "tags", "text": "[MASK]"}, "without label heads"),
         ({"kind": "classify", "text": "好"}, "hanmo finetune"),
@@ -112,3 +118,41 @@ def test_the_command_line_takes_kind_and_text_without_flags(
     assert "probability" in capsys.readouterr().out
     assert main(["predict", str(lert), "fill-mask", "好"]) == 2
     assert "hanmo: no [MASK]" in capsys.readouterr().err
+
+
+LENGTHS = '''
+"""Count the characters of a text."""
+
+import dataclasses
+
+from hanmo.predict._predictor import Predictor
+
+
+@dataclasses.dataclass(frozen=True)
+class Predict:
+    """Options.
+
+    Attributes:
+        times: What the number is multiplied with.
+    """
+
+    times: int = 1
+
+    def load(self, folder, *, top_k=5, batch_size=32):
+        def answer(texts):
+            return [{"text": text, "n": self.times * len(text)} for text in texts]
+
+        return Predictor(str, answer, ("n",), lambda one: [(str(one["n"]),)])
+'''
+
+
+def test_a_kind_from_outside_gets_its_options(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hanmo.cli import main
+
+    path = tmp_path / "lengths.py"
+    path.write_text(LENGTHS, encoding="utf-8")
+    for options, n in (([], 3), (["--times", "4"], 12)):
+        assert main(["predict", "m", str(path), "他去了", *options, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["answer"] == {"text": "他去了", "n": n}
