@@ -132,7 +132,7 @@ def load_into(model: nn.Module, folder: Path) -> list[str]:
         state = {f"bert.{name}": tensor for name, tensor in state.items()}
     wanted = model.state_dict()
     fresh = sorted(wanted.keys() - state.keys())
-    lost = [name for name in fresh if name.startswith("bert.")]
+    lost = [name for name in fresh if name.startswith(("bert.embeddings.", "bert.encoder."))]
     if lost:
         raise UserError(
             f"{folder}: lacks {len(lost)} weights of the encoder, such as {lost[0]}; expected a "
