@@ -48,7 +48,8 @@ def main() -> None:
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     speed = n_pieces / len(seconds["ours"]) / medians["ours"]
     print(
-        f"RESULT precision={device.precision} threads={options.threads} ours_pieces_per_s={speed:.0f} "
+        f"RESULT precision={device.precision} threads={options.threads} "
+        f"ours_pieces_per_s={speed:.0f} "
         f"transformers_seconds={medians['theirs']:.3f} ours_seconds={medians['ours']:.3f} "
         f"ratio={medians['theirs'] / medians['ours']:.2f}"
     )
