@@ -195,14 +195,15 @@ def _already_there(
 ) -> bool:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; expected a folder to make; choose another --out")
-    if not out.exists() or overwrite:
+    if not out.exists():
         return False
     if not (out / MANIFEST).is_file():
-        if any(out.iterdir()):
+        if any(out.iterdir()):  # never replaced, --overwrite or not: somebody's own files
             raise UserError(
-                f"{out}: exists and is not a folder made by hanmo; choose another --out, "
-                "or pass --overwrite to replace it"
+                f"{out}: exists and is not a folder made by hanmo; choose another --out"
             )
+        return False
+    if overwrite:
         return False
     manifest = read_manifest(out)
     made = {"kind": manifest.kind, "config": manifest.config, "inputs": manifest.inputs}

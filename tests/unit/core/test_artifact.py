@@ -445,3 +445,13 @@ def test_where_an_input_lies_does_not_matter(tmp_path: Path) -> None:
             made.append(build.finished)
     assert made == [False, True]
     assert "workers" not in read_manifest(tmp_path / "out").config
+
+
+def test_overwrite_leaves_somebodys_own_folder_alone(tmp_path: Path) -> None:
+    own = _a_folder(tmp_path)
+    with (
+        pytest.raises(UserError, match="not a folder made by hanmo"),
+        building(own, kind="toy", config={}, overwrite=True),
+    ):
+        pass
+    assert (own / "thesis.txt").read_text() == "mine"
