@@ -231,7 +231,8 @@ def test_out_is_somebody_elses(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     mine.mkdir()
     (mine / "thesis.txt").write_text("mine")
     path = _written(tmp_path / "a.txt", TEXT)
-    refused(capfd, ["prepare", path, "--out", mine], "not a folder made by hanmo", "--overwrite")
+    for more in ([], ["--overwrite"]):
+        refused(capfd, ["prepare", path, "--out", mine, *more], "not a folder made by hanmo")
     assert (mine / "thesis.txt").read_text() == "mine"
 
 

@@ -448,7 +448,7 @@ def test_where_an_input_lies_does_not_matter(tmp_path: Path) -> None:
 
 
 def test_overwrite_leaves_somebodys_own_folder_alone(tmp_path: Path) -> None:
-    own = _a_folder(tmp_path)
+    own = _a_folder(tmp_path).parent
     with (
         pytest.raises(UserError, match="not a folder made by hanmo"),
         building(own, kind="toy", config={}, overwrite=True),
