@@ -10,8 +10,12 @@ import errno
 import io
 import json
 import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from hanmo import __version__
@@ -21,6 +25,7 @@ from hanmo.core.errors import UserError, nearest
 from hanmo.core.log import say
 
 _COMMANDS = "hanmo.commands"
+_CONTINUES = "the same command continues where it was"
 # The order of the road; commands that are not listed follow in alphabetical order.
 _ROAD = (
     "demo",
@@ -45,6 +50,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     name = words[0] if words else "--help"
+    _open_output()
+    try:
+        with _terminable():
+            return _main(name, words)
+    except _TerminatedError:
+        say(f"hanmo: stopped by SIGTERM; {_CONTINUES}")
+        return 128 + signal.SIGTERM
+    except KeyboardInterrupt:
+        say(f"hanmo: stopped; {_CONTINUES}")
+        return 128 + signal.SIGINT
+
+
+def _main(name: str, words: Sequence[str]) -> int:
     try:
         if name in ("-h", "--help", "help", "-V", "--version"):
             sys.stdout.write(f"hanmo {__version__}\n" if name in ("-V", "--version") else _help())
@@ -66,9 +84,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         say(f"hanmo: {where}{error.strerror}{_advice(error)}")
         return 2
-    except KeyboardInterrupt:
-        say("hanmo: stopped; the same command continues where it was")
-        return 130
+
+
+class _TerminatedError(KeyboardInterrupt):
+    """SIGTERM came: as Ctrl-C, so that stages close their files and end their workers."""
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM unwind the stack; training loops, which finish their step, set their own."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _TerminatedError
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _open_output() -> None:
+    """Make output possible where it is closed, and writable where its encoding lacks Chinese."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the shell: >&-
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(name: str, argv: Sequence[str]) -> int:
@@ -94,7 +140,8 @@ def _drop_output() -> None:
 
 def _show(result: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
+        value = result.get("json", result)
+        sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
         return
     text = result.get("text")
     if isinstance(text, str):

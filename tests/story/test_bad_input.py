@@ -223,7 +223,9 @@ def test_prepare_refuses_inputs_that_are_none(
     refused(capfd, ["prepare", "--out", out], "INPUTS missing", "hanmo prepare --help")
     path = _written(tmp_path / "a.txt", TEXT)
     refused(capfd, ["prepare", path], "--out missing")
-    refused(capfd, ["prepare", path, "--out", path / "out"], "a.txt", "ot a directory")
+    refused(
+        capfd, ["prepare", path, "--out", path / "out"], "a.txt", "is a file; expected a folder"
+    )
 
 
 def test_out_is_somebody_elses(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.core.artifact import MANIFEST, read_manifest, verify
 from hanmo.core.errors import UserError
+from hanmo.core.lock import exclusive
 from hanmo.data.sequences import plan_sequences
 from hanmo.data.shards import ShardSet
 from hanmo.model import checkpoint
@@ -146,7 +147,7 @@ def test_a_process_that_is_terminated_and_killed_goes_on_exactly(
     assert process.returncode == 128 + signal.SIGTERM == 143, errors
     assert "stopped by SIGTERM after step" in errors
     newest = max(out.glob("step-*[0-9]"))
-    said = int(errors.partition("after step ")[2].partition(";")[0].replace(",", ""))
+    said = int(errors.partition("after step ")[2].partition(" of")[0].replace(",", ""))
     assert newest.name == f"step-{said:09d}", "the step that was under way was saved"
     with pytest.raises(UserError, match="unfinished run; pass --resume"):
         run_pretrain(shards, out, **settings)
@@ -328,7 +329,7 @@ def test_init_that_does_not_fit_is_refused(
     other = tmp_path / "model"
     other.mkdir()
     for path in whole["mlm"].iterdir():
-        if path.is_file():
+        if path.is_file() and path.name != MANIFEST:  # as a folder from elsewhere
             (other / path.name).write_bytes(path.read_bytes())
     (other / "vocab.txt").write_text("\n".join(VOCAB[::-1]) + "\n")
     with pytest.raises(UserError, match="its vocabulary is not the one"):
@@ -421,5 +422,47 @@ def test_a_model_without_its_encoder_is_no_start(shards: Path, tmp_path: Path) -
     kept = {name: tensor for name, tensor in state.items() if ".layer.1." not in name}
     assert len(kept) < len(state)
     save_file(kept, start / "model.safetensors")
+    (start / MANIFEST).unlink()
     with pytest.raises(UserError, match=r"lacks 16 weights of the encoder, such as bert\.encoder"):
         run_pretrain(shards, tmp_path / "run", size=None, init=start)
+
+
+def test_a_stop_is_told_and_is_no_setting_of_the_run(
+    shards: Path, whole: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    result = run_pretrain(shards, tmp_path / "run", stop_at=3)
+    assert result["finished"] is False
+    assert f"stopped as --stop-at says after step 3 of {STEPS}" in capfd.readouterr().err
+    assert "stop_at" not in (tmp_path / "run" / "config.toml").read_text()
+    assert run_pretrain(shards, tmp_path / "run", resume=True)["finished"] is True
+
+
+def test_other_threads_are_told_on_resuming(
+    shards: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run_pretrain(shards, tmp_path / "run", stop_at=3, threads=1)
+    run_pretrain(shards, tmp_path / "run", stop_at=4, threads=1, resume=True)
+    assert "threads" not in capfd.readouterr().err
+    run_pretrain(shards, tmp_path / "run", threads=2, resume=True)
+    assert "--threads 1 is exact" in capfd.readouterr().err
+    torch.set_num_threads(1)
+
+
+def test_two_runs_do_not_share_a_folder(shards: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with exclusive(out), pytest.raises(UserError, match=f"process {os.getpid()}"):
+        run_pretrain(shards, out)
+    assert not out.exists()
+
+
+def test_a_model_that_changed_is_refused(
+    shards: Path, whole: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(whole["lert"], tmp_path / "model")
+    for name in ("heads.safetensors", "model.safetensors", "vocab.txt"):
+        path = tmp_path / "model" / name
+        before = path.read_bytes()
+        path.write_bytes(before[:-2] + bytes([before[-2] ^ 1]) + before[-1:])
+        with pytest.raises(UserError, match=f"{name}: SHA-256 differs"):
+            run_pretrain(shards, tmp_path / "run", size=None, init=tmp_path / "model")
+        path.write_bytes(before)

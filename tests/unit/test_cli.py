@@ -3,8 +3,10 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from hanmo import __version__, cli
+from hanmo import __version__, cli, samples
 from hanmo.core import registry
 from hanmo.core.errors import UserError
 
@@ -237,3 +239,49 @@ def test_a_reader_that_has_enough_is_no_error(lines: int) -> None:
     process.stdout = None
     _, err = process.communicate(b"go")
     assert (process.returncode, err) == (0, b"")
+
+
+def test_help_marks_what_is_required_and_names_plug_ins() -> None:
+    _, out, _, _ = hanmo_in_a_process("pretrain", "--help")
+    words = " ".join(out.split())
+    assert (
+        "--steps STEPS Length of training in optimiser steps; schedules refer to it. (required)"
+        in words
+    )
+    assert "Shipped: lert, mlm" in words
+    assert "(default: None)" not in words
+
+
+@pytest.mark.parametrize("closed", ["", ">&-", "2>&-", ">&- 2>&-"])
+def test_closed_and_ascii_output_is_no_mistake(closed: str) -> None:
+    line = f"{sys.executable} -m hanmo --help {closed}"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, check=False, env=environment
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("\\u7ff0\\u58a8" in done.stdout) == (not closed.startswith(">"))
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sigterm_stops_a_stage_which_then_continues(workers: str, tmp_path: Path) -> None:
+    corpus, out = tmp_path / "corpus", tmp_path / "out"
+    text = samples.folder() / "text"
+    prepare = ["prepare", str(text), "--out", str(corpus), "--part-chars", "8000"]
+    assert cli.main(prepare) == 0
+    words = ["-m", "hanmo", "annotate", str(corpus), "--out", str(out), "--workers", workers]
+    with subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True) as process:
+        markers = tmp_path / "out.partial" / ".state" / "tasks" / "completions"
+        while process.poll() is None and not (markers.is_dir() and any(markers.iterdir())):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, errors
+    last = errors.splitlines()[-1]
+    assert last == "hanmo: stopped by SIGTERM; the same command continues where it was"
+    assert "Traceback" not in errors
+    assert any(markers.iterdir())
+    assert not out.exists()
+    done = python(*words)
+    assert done.returncode == 0, done.stderr
+    assert out.is_dir()

@@ -17,6 +17,7 @@ from typing import Any
 
 from hanmo.annotate.sentence import Sentence
 from hanmo.annotate.tagsets import TAGSETS
+from hanmo.core.artifact import checked
 from hanmo.core.errors import UserError
 
 ROW_GROUP = 4096  # rows in memory at a time
@@ -57,7 +58,8 @@ def read_part(path: Path) -> Iterator[tuple[str, Sentence]]:
     """Yield document ids and sentences.
 
     Raises:
-        UserError: The file is absent, damaged, or lacks a column.
+        UserError: The file is absent, damaged, not the one that its folder's manifest names, or
+            lacks a column.
     """
     import pyarrow
     from pyarrow import parquet
@@ -65,7 +67,7 @@ def read_part(path: Path) -> Iterator[tuple[str, Sentence]]:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        with parquet.ParquetFile(path) as table:
+        with parquet.ParquetFile(checked(path)) as table:
             missing = [name for name in _schema().names if name not in table.schema_arrow.names]
             if missing:
                 raise UserError(f"{path}: no column {missing[0]!r}; expected a part of sentences")

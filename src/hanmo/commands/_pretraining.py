@@ -119,7 +119,8 @@ def already_finished(config: Options, values: Mapping[str, Any]) -> dict[str, An
             "choose another --out, or pass --overwrite"
         )
     check_shards(config, config.out)
-    return {**manifest.counts, "out": str(config.out), "already_finished": True}
+    done = {"finished": True, "already_finished": True}
+    return {**manifest.counts, **done, "out": str(config.out)}
 
 
 def check_folder(config: Options, values: Mapping[str, Any]) -> None:
@@ -139,7 +140,13 @@ def check_folder(config: Options, values: Mapping[str, Any]) -> None:
         raise UserError(
             f"{out}: holds an unfinished run; pass --resume to go on with it, or --overwrite"
         )
-    changed = _changed(configuration.read(stored), values)
+    before = configuration.read(stored)
+    changed = _changed(before, values)
+    if before.get("threads", values["threads"]) != values["threads"]:
+        say(
+            f"resume: {values['threads']} threads, {before['threads']} before: sums are taken in "
+            f"another order, so the last bits may differ; --threads {before['threads']} is exact"
+        )
     if changed:
         raise UserError(
             f"{out}: --resume with other settings: {'; '.join(changed)}; "

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 from hanmo.annotate.sentence import Annotator, Sentence
 from hanmo.annotate.store import write_part
 from hanmo.core import registry
-from hanmo.core.artifact import building, read_manifest
+from hanmo.core.artifact import building, checked, read_manifest
 from hanmo.core.errors import UserError, nearest
 from hanmo.core.execute import run_tasks
 from hanmo.core.files import json_lines
@@ -155,7 +155,7 @@ def _annotate_part(config: Config, parts: list[_Part], folder: Path, number: int
 
 def _split_documents(path: Path, max_chars: int, counts: Counter[str]) -> Documents:
     """Yield the documents of a corpus part with their sentences."""
-    for _, record in json_lines(path):
+    for _, record in json_lines(checked(path)):
         text = normalize(record["text"]).text
         counts["dropped_characters"] += len(record["text"]) - len(text)
         spans = split_sentences(text, max_chars=max_chars)

@@ -17,12 +17,14 @@ from hanmo.annotate.tagsets import TAGSETS
 from hanmo.core.artifact import building, read_manifest
 from hanmo.core.errors import UserError
 from hanmo.core.execute import run_tasks
-from hanmo.core.log import Progress
+from hanmo.core.log import Progress, say
 from hanmo.data.encode import NerLevel, encode_documents
 from hanmo.data.shard_file import Legend, read_shard, write_shard
 from hanmo.data.shards import KIND, SHARD_PIECES, ShardWriter
 from hanmo.text.tokenizer import Tokenizer
 from hanmo.text.vocab import vocab_file
+
+MANY_UNKNOWN = 0.1  # share of [UNK]; with BERT's vocabulary real Chinese text has below 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,12 @@ def run(config: Config) -> dict[str, int | float]:
             raise UserError(f"{config.sentences}: no sentences with text in it; nothing to encode")
         total["shards"] = _write_shards(build.dir, work, len(parts), tokenizer, config.shard_pieces)
         build.counts.update(total)
+    share = build.counts["unknown_pieces"] / build.counts["pieces"]
+    if share > MANY_UNKNOWN:
+        say(
+            f"encode: {share:.0%} of the pieces are [UNK]: this vocabulary does not fit the text; "
+            "give the one made for it (hanmo train-vocab makes one from a corpus)"
+        )
     return build.counts
 
 

@@ -16,6 +16,7 @@ import dataclasses
 import json
 import os
 import re
+import sys
 import tempfile
 import traceback
 from dataclasses import dataclass
@@ -23,11 +24,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hanmo.core import config as configuration
 from hanmo.core import registry
 from hanmo.core.artifact import MANIFEST
 from hanmo.core.errors import UserError
 from hanmo.core.execute import run_tasks
 from hanmo.core.files import write_json
+from hanmo.core.lock import exclusive
 from hanmo.core.log import say
 from hanmo.report.runs import FAILED, PLAN
 from hanmo.tasks.task import TUNABLE
@@ -109,11 +112,18 @@ def run(config: Config) -> dict[str, Any]:
         went wrong under "failures", and "exit_code" 1.
 
     Raises:
-        UserError: bad settings, or a model, task or file that is not there; before any run.
+        UserError: bad settings, a model, task or file that is not there (before any run), or
+            another evaluation that fills `out`.
     """
     planned = _plan(config, registry.load(_COMMANDS, _FINETUNE))
-    folders = [folder for folder, _ in planned]
-    _write_plan(config.out, folders)
+    with exclusive(config.out):
+        _write_plan(config.out, [folder for folder, _ in planned])
+        settings = configuration.resolved(config, sys.modules[__name__])
+        configuration.write(config.out / configuration.CONFIG_FILE, settings)
+        return _run_all(config, planned)
+
+
+def _run_all(config: Config, planned: list[tuple[str, Any]]) -> dict[str, Any]:
     if config.workers > 1:
         made = _run_side_by_side(config, planned)
     else:
@@ -121,7 +131,7 @@ def run(config: Config) -> dict[str, Any]:
             _run_one(planned, n, f"run {n + 1} of {len(planned)}") for n in range(len(planned))
         )
     failures = {}
-    for folder in folders:
+    for folder, _ in planned:
         failed = _failed(config.out / folder)
         if failed.is_file():
             failures[folder] = json.loads(failed.read_text(encoding="utf-8"))["error"]

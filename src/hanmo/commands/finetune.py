@@ -16,14 +16,13 @@ decay, the last epoch's weights.
 
 import dataclasses
 import shlex
-import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hanmo.core import config as configuration
-from hanmo.core.artifact import MANIFEST, STATE, building, plain
+from hanmo.core.artifact import MANIFEST, building, plain
 from hanmo.core.errors import UserError
 from hanmo.core.files import write_atomic, write_json
 from hanmo.core.log import run_log, say
@@ -114,11 +113,15 @@ def run(config: Config) -> dict[str, Any]:
     if config.overwrite or not (config.out / MANIFEST).is_file():
         # Before the folder is begun, so that a mistake in the data leaves nothing behind.
         prepared = _prepare(config, task, files)
-        _drop_interrupted(config.out)
     with building(
-        config.out, kind="run", config=content, inputs=inputs, overwrite=config.overwrite
+        config.out,
+        kind="run",
+        config=content,
+        inputs=inputs,
+        overwrite=config.overwrite,
+        resumes=False,
     ) as build:
-        if prepared is not None:
+        if not build.finished and prepared is not None:
             with run_log(build.dir / "log.jsonl") as log:
                 trained = _finetuning.train(config, prepared, log)
             metrics = _finetuning.record(config, prepared, trained)
@@ -154,6 +157,8 @@ def _prepare(config: Config, task: Task, files: dict[str, Path]) -> "Prepared":
         raise UserError(f"--select best: task {task.name} has no labelled dev split to choose by")
     for split in prepared.splits:
         say(describe(prepared, split))
+    if not any(one.labelled for name, one in prepared.splits.items() if name != "train"):
+        say(f"{task.name}: no dev or test split with labels: the run will have no scores")
     return prepared
 
 
@@ -202,13 +207,6 @@ def _wanted(task: Task, files: dict[str, Path], asked: list[str] | None) -> dict
             )
     scored = [split for split in files if split != "train"] if asked is None else asked
     return {split: files[split] for split in dict.fromkeys(["train", *scored])}
-
-
-def _drop_interrupted(out: Path) -> None:
-    """Remove what an interrupted run left: there is nothing in it to continue."""
-    partial = out.with_name(out.name + ".partial")
-    if (partial / STATE).is_dir():
-        shutil.rmtree(partial)
 
 
 def _write(

@@ -26,12 +26,13 @@ from typing import Any
 from hanmo.core import registry
 from hanmo.core.errors import UserError, nearest
 from hanmo.core.files import read_lines
-from hanmo.core.log import Progress
+from hanmo.core.log import Progress, say
 from hanmo.predict._predictor import Answer, Predictor
 
 KINDS = "hanmo.predict"
 PLUGIN = {"kind": (KINDS, "Predict")}
 PREFIX = ""  # a kind's options are flags like the others: --mask-words, not --tags.mask-words
+BLANK = "blank"  # key of a blank line's answer, so that answers stay line for line
 _BATCHES_AHEAD = 4  # inputs of similar length are run together, chosen among this many batches
 
 
@@ -64,7 +65,8 @@ def run(config: Config) -> dict[str, Any] | None:
     """Answer a text, or print the answers to a file's lines.
 
     Returns:
-        For a text, the answer and, under "text", its table; for a file, nothing.
+        For a text, the answer (also what --json prints) and, under "text", its table; for a file,
+        nothing.
 
     Raises:
         UserError: bad settings, a folder that cannot answer, or a text that cannot be answered.
@@ -73,17 +75,24 @@ def run(config: Config) -> dict[str, Any] | None:
     predictor = _load(config)
     if config.text is not None:
         [answer] = predictor([config.text])
-        return {"answer": answer, "text": render(predictor, [answer])}
+        return {"answer": answer, "json": answer, "text": render(predictor, [answer])}
     assert config.file is not None
+    blank = 0
     for _, answer in answers(predictor, config.file, config.batch_size):
         line = json.dumps(answer, ensure_ascii=False) + "\n"
-        sys.stdout.write(render(predictor, [answer]) if config.table else line)
+        if BLANK not in answer:
+            sys.stdout.write(render(predictor, [answer]) if config.table else line)
+        elif not config.table:
+            sys.stdout.write(line)
+        blank += BLANK in answer
     sys.stdout.flush()
+    if blank:
+        say(f"predict: {blank:,} blank lines, not asked of the model")
     return None
 
 
 def answers(predictor: Predictor, path: Path, batch_size: int) -> Iterator[tuple[int, Answer]]:
-    """Yield (line number, answer) of every line of a file.
+    """Yield (line number, answer) of every line of a file; a blank one's is `{"blank": true}`.
 
     Raises:
         UserError: a line that cannot be answered (file:line); those before it are yielded first.
@@ -96,12 +105,18 @@ def answers(predictor: Predictor, path: Path, batch_size: int) -> Iterator[tuple
             queries: list[Any] = []
             failure: UserError | None = None
             for number, line in chunk:
+                if not line.strip():
+                    continue
                 try:
                     queries.append(predictor.read(line))
                 except UserError as error:
                     failure = UserError(f"{path}:{number}: {error}")
                     break
-            for (number, _), answer in zip(chunk, predictor.answer(queries), strict=False):
+            given = iter(predictor.answer(queries))
+            for number, line in chunk:
+                answer = next(given, None) if line.strip() else {"text": line, BLANK: True}
+                if answer is None:  # this is the line that failed
+                    break
                 bar.advance()
                 yield number, answer
             if failure is not None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hanmo.core import artifact
 from hanmo.core import config as configuration
 from hanmo.core.errors import UserError
+from hanmo.core.lock import exclusive
 from hanmo.core.log import Progress, RunLog, run_log, say
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def run(config: Config) -> dict[str, Any]:
 
     Raises:
         UserError: bad settings, shards that lack a layer, an unfinished run in `out` without
-            `resume`, or a run that was made with other settings.
+            `resume`, a run that was made with other settings, or one that is going on.
     """
     _check(config)
     from hanmo.commands import _pretraining as parts
@@ -109,13 +110,20 @@ def run(config: Config) -> dict[str, Any]:
     options = {name: getattr(objective, name) for name in _field_names(objective)}
     # What "auto" and the defaults came to is what a continuation must repeat.
     config = dataclasses.replace(
-        config, options=options, precision=device.precision, device=device.name
+        config,
+        options=options,
+        precision=device.precision,
+        device=device.name,
+        threads=devices.n_threads(),
     )
-    values = configuration.resolved(config, sys.modules[__name__])
+    values = configuration.resolved(
+        dataclasses.replace(config, stop_at=None), sys.modules[__name__]
+    )
     if not config.overwrite and (config.out / artifact.MANIFEST).is_file():
         return parts.already_finished(config, values)
-    parts.check_folder(config, values)
-    return _train(config, values, objective, device)
+    with exclusive(config.out):
+        parts.check_folder(config, values)
+        return _train(config, values, objective, device)
 
 
 def _field_names(value: Any) -> list[str]:
@@ -212,11 +220,12 @@ def _train(
         except loop.NotFiniteError as error:
             raise UserError(_not_finite(config, loader, error)) from None
     counts = {"steps": last.step, **last.summary}
-    if last.step == config.steps:
+    finished = last.step == config.steps
+    if finished:
         folder = state.step_folder(config.out, last.step)
         inputs = {"shards": extra["shards"]}
         state.publish(config.out, folder, config=values, counts=counts, inputs=inputs)
-    return {**counts, "out": str(config.out), "exit_code": last.exit_code}
+    return {**counts, "finished": finished, "out": str(config.out), "exit_code": last.exit_code}
 
 
 def _not_finite(config: Config, loader: Any, error: "NotFiniteError") -> str:
@@ -280,8 +289,9 @@ def _consume(
         if saved is None or saved.name != f"step-{step:09d}":
             save(step, sums)
     losses = {key: value for key, value in line.items() if key.startswith("loss")}
-    if interrupts.caught:
-        say(f"stopped by {interrupts.caught.name} after step {step:,}; pass --resume to go on")
+    if step < config.steps:
+        cause = f"by {interrupts.caught.name}" if interrupts.caught else "as --stop-at says"
+        say(f"stopped {cause} after step {step:,} of {config.steps:,}; pass --resume to go on")
     code = 128 + interrupts.caught if interrupts.caught else 0
     speed = round(pieces / seconds) if seconds else line.get("pieces_per_second", 0)
     return _End(step, {**losses, "pieces_per_second": speed}, code)

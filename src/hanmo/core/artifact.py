@@ -23,6 +23,7 @@ from typing import Any
 
 from hanmo.core.errors import UserError
 from hanmo.core.files import sha256, sync_folder, write_atomic, write_json
+from hanmo.core.lock import exclusive
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -80,6 +81,7 @@ def building(
     config: Any,
     inputs: Mapping[str, Path] | None = None,
     overwrite: bool = False,
+    resumes: bool = True,
 ) -> Iterator[Build]:
     """Build the folder `out`; yields a `Build` whose `finished` says there is nothing to do.
 
@@ -89,10 +91,11 @@ def building(
         config: dataclass or mapping; compared on continuing, stored in the manifest.
         inputs: name → file or finished folder whose digest is stored.
         overwrite: replace a finished or half-built folder made with other settings.
+        resumes: what an interrupted run left can be continued; else it is thrown away.
 
     Raises:
-        UserError: `out` exists and was made with other settings, is another kind of folder, or
-            holds somebody else's files.
+        UserError: `out` exists and was made with other settings, is another kind of folder, holds
+            somebody else's files, or is being written by another process.
     """
     settings = plain(config)
     identity = {
@@ -103,13 +106,22 @@ def building(
     }
     # Where an input lies does not matter, what it holds is in `inputs`.
     free = _NOT_CONTENT | _path_settings(config)
-    if _already_there(out, identity, overwrite, free):
-        yield Build(out, dict(read_manifest(out, kind).counts), finished=True)
-        return
+    if not _already_there(out, identity, overwrite, free):
+        with exclusive(out):
+            # Another run may have finished it while we came here.
+            if not _already_there(out, identity, overwrite, free):
+                yield from _built(out, identity, free, overwrite=overwrite, resumes=resumes)
+                return
+    yield Build(out, dict(read_manifest(out, kind).counts), finished=True)
+
+
+def _built(
+    out: Path, identity: dict[str, Any], free: frozenset[str], *, overwrite: bool, resumes: bool
+) -> Iterator[Build]:
     partial = out.with_name(out.name + ".partial")
-    if _start(partial, identity, overwrite, free):
+    if _start(partial, identity, free, overwrite=overwrite, resumes=resumes):
         _publish(partial, out)
-        yield Build(out, dict(read_manifest(out, kind).counts), finished=True)
+        yield Build(out, dict(read_manifest(out, identity["kind"]).counts), finished=True)
         return
     build = Build(partial, {})
     try:
@@ -177,17 +189,39 @@ def verify(folder: Path) -> None:
         UserError: a file is missing, cut short or changed; names the file.
     """
     for name, facts in read_manifest(folder).files.items():
-        path = folder / name
-        if not path.is_file():
-            raise UserError(f"{path}: missing, though {folder / MANIFEST} lists it")
-        size = path.stat().st_size
-        if size != facts["bytes"]:
-            raise UserError(
-                f"{path}: {size:,} bytes; expected {facts['bytes']:,}: cut short or overwritten; "
-                "make the folder again"
-            )
-        if sha256(path) != facts["sha256"]:
-            raise UserError(f"{path}: SHA-256 differs from the manifest; make the folder again")
+        _verify(folder, name, facts)
+
+
+def checked(path: Path) -> Path:
+    """Return `path`, compared with the manifest that names it: of its folder, or of the one above.
+
+    A file that no manifest names is returned as it is: it is not hanmo's.
+
+    Raises:
+        UserError: the file was cut short or changed since it was made; names it.
+    """
+    for folder in (path.parent, path.parent.parent):
+        if (folder / MANIFEST).is_file():
+            name = path.relative_to(folder).as_posix()
+            facts = read_manifest(folder).files.get(name)
+            if facts is not None:
+                _verify(folder, name, facts)
+            break
+    return path
+
+
+def _verify(folder: Path, name: str, facts: Mapping[str, Any]) -> None:
+    path = folder / name
+    if not path.is_file():
+        raise UserError(f"{path}: missing, though {folder / MANIFEST} lists it")
+    size = path.stat().st_size
+    if size != facts["bytes"]:
+        raise UserError(
+            f"{path}: {size:,} bytes; expected {facts['bytes']:,}: cut short or overwritten; "
+            "make the folder again"
+        )
+    if sha256(path) != facts["sha256"]:
+        raise UserError(f"{path}: SHA-256 differs from the manifest; make the folder again")
 
 
 def _already_there(
@@ -216,12 +250,19 @@ def _already_there(
     return True
 
 
-def _start(partial: Path, identity: dict[str, Any], overwrite: bool, free: frozenset[str]) -> bool:
+def _start(
+    partial: Path,
+    identity: dict[str, Any],
+    free: frozenset[str],
+    *,
+    overwrite: bool,
+    resumes: bool,
+) -> bool:
     """Begin or continue a folder; True when all of it is there and only its name is missing."""
     started, manifest = partial / STATE / _STARTED, partial / MANIFEST
     refused = started.with_name(_REFUSED)
     left = next((path for path in (manifest, started) if path.is_file()), None)
-    if left is not None and not overwrite:
+    if left is not None and not overwrite and (resumes or left == manifest):
         changed = _differences(json.loads(left.read_text(encoding="utf-8")), identity, free)
         if changed and not refused.exists():
             raise UserError(
@@ -303,9 +344,17 @@ def _differences(
         for key in sorted(old.keys() | new.keys()):
             if (part == "config" and key in free) or old.get(key) == new.get(key):
                 continue
-            word = "input " if part == "inputs" else ""
-            changed.append(f"{word}{key} was {old.get(key)!r}, now {new.get(key)!r}")
+            if part == "inputs":
+                changed.append(f"the input {key} {_input_change(key, old, new)}")
+            else:
+                changed.append(f"{key} was {old.get(key)!r}, now {new.get(key)!r}")
     return changed
+
+
+def _input_change(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    if key not in old:
+        return "is new"
+    return "holds something else than then" if key in new else "is no longer there"
 
 
 def _why_unfinished(folder: Path) -> str:

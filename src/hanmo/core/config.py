@@ -10,6 +10,7 @@ among the command's own flags and keys instead (`--beam 8`).
     write(Path("work/lert/config.toml"), resolved(config, module))
 """
 
+import dataclasses
 import json
 import re
 import tomllib
@@ -224,8 +225,14 @@ def _parser(
         help="settings in TOML or JSON, or a finished folder to repeat; flags win",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    shipped = {
+        name: ", ".join(registry.names(package)).replace("_", "-")
+        for name, (package, _) in getattr(module, "PLUGIN", {}).items()
+    }
     for flag in flags:
-        _add(parser, flag, flag.name, positional=flag.positional)
+        names = f" Shipped: {shipped[flag.name]}." if flag.name in shipped else ""
+        named = dataclasses.replace(flag, help=flag.help + names)
+        _add(parser, named, flag.name, positional=flag.positional)
     for flag in plugin:
         _add(parser, flag, _key(prefix, flag))
     return parser
@@ -233,7 +240,9 @@ def _parser(
 
 def _add(parser: Any, flag: Flag, name: str, *, positional: bool = False) -> None:
     text = flag.help
-    if flag.default is not REQUIRED and not positional:
+    if flag.default is REQUIRED:
+        text += " (required)"
+    elif flag.default is not None and not positional:
         text += f" (default: {plain(flag.default)})"
     options: dict[str, Any] = {"help": text.replace("%", "%%"), "metavar": name.upper()}
     item = element(flag.type)

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from hanmo.core.artifact import checked
 from hanmo.core.errors import UserError
 from hanmo.core.files import write_atomic, write_json
 from hanmo.model.config import EncoderConfig, hugging_face_config, read_config
@@ -27,6 +28,7 @@ from hanmo.model.encoder import Encoder, initialise
 from hanmo.model.masked_lm import MaskedLm
 
 WEIGHTS, HEADS, CONFIG = "model.safetensors", "heads.safetensors", "config.json"
+_PREFIX = "bert."
 _HEADS_PREFIX = "tags."
 _MLM_PREFIX = "cls.predictions."
 # Old names of layer normalisation, as in the first PyTorch conversions of TF checkpoints.
@@ -45,13 +47,18 @@ def save_model(
 
     Args:
         folder: made if absent.
-        model: has `encoder` and `architecture`; its state dict uses Hugging Face's names.
+        model: has `encoder` and `architecture`; its state dict uses Hugging Face's names, but for
+            the encoder's, which may be any.
         tokenizer: a `hanmo.text.tokenizer.Tokenizer`; writes its own files.
         extra: stored in `config.json` under "hanmo".
         config: further keys of `config.json`, such as `id2label`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
+    own_name = _encoder_name(model)
+    state = {
+        _renamed(name, own_name, _PREFIX): tensor.contiguous().cpu()
+        for name, tensor in model.state_dict().items()
+    }
     heads = {name: tensor for name, tensor in state.items() if name.startswith(_HEADS_PREFIX)}
     weights = {name: tensor for name, tensor in state.items() if name not in heads}
     write_atomic(folder / WEIGHTS, save(weights, metadata={"format": "pt"}))
@@ -93,7 +100,7 @@ def load_encoder(folder: Path, *, dropout: float | None = None) -> Encoder:
     """
     encoder = Encoder(with_dropout(read_config(folder / CONFIG), dropout))
     state = read_weights(folder)
-    _load(encoder, without_prefix(state, "bert."), folder)
+    _load(encoder, without_prefix(state, _PREFIX), folder)
     return encoder
 
 
@@ -128,11 +135,15 @@ def load_into(model: nn.Module, folder: Path) -> list[str]:
     state = read_weights(folder)
     if (folder / HEADS).is_file():
         state |= _read_file(folder / HEADS)
-    if not any(name.startswith("bert.") for name in state):
-        state = {f"bert.{name}": tensor for name, tensor in state.items()}
+    if not any(name.startswith(_PREFIX) for name in state):
+        state = {f"{_PREFIX}{name}": tensor for name, tensor in state.items()}
     wanted = model.state_dict()
+    own_name = _encoder_name(model)
+    if own_name != _PREFIX:
+        state = {_renamed(name, _PREFIX, own_name): tensor for name, tensor in state.items()}
     fresh = sorted(wanted.keys() - state.keys())
-    lost = [name for name in fresh if name.startswith(("bert.embeddings.", "bert.encoder."))]
+    parts = (f"{own_name}embeddings.", f"{own_name}encoder.")
+    lost = [name for name in fresh if name.startswith(parts)]
     if lost:
         raise UserError(
             f"{folder}: lacks {len(lost)} weights of the encoder, such as {lost[0]}; expected a "
@@ -174,6 +185,16 @@ def without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor
     return {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
 
 
+def _encoder_name(model: nn.Module) -> str:
+    """Return the prefix of the encoder's parameters: on disk it is "bert.", in a model any."""
+    encoder = getattr(model, "encoder", None)
+    return next((f"{name}." for name, part in model.named_modules() if part is encoder), _PREFIX)
+
+
+def _renamed(name: str, old: str, new: str) -> str:
+    return new + name.removeprefix(old) if name.startswith(old) else name
+
+
 def _today(name: str) -> str:
     for old, new in _OLD_NAMES:
         if name.endswith(old):
@@ -182,6 +203,8 @@ def _today(name: str) -> str:
 
 
 def _read_file(path: Path) -> dict[str, Tensor]:
+    if path.is_file():
+        checked(path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

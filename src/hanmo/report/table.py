@@ -19,6 +19,7 @@ from hanmo.core.errors import UserError
 from hanmo.report.published import results
 from hanmo.report.runs import Collected, Run
 
+TITLE = "# Scores"  # first line of the Markdown
 _HERE = "here"
 _SPLITS = ("dev", "test")
 
@@ -138,7 +139,7 @@ def _cells(group: Sequence[Run]) -> dict[str, Cell]:
 
 def markdown(made: Sequence[Table], collected: Collected) -> str:
     """Write the tables as Markdown, with what is missing at the end."""
-    lines = ["# Scores", "", "Percent: max (mean) over seeds.", ""]
+    lines = [TITLE, "", "Percent: max (mean) over seeds.", ""]
     for table in made:
         lines += [f"## {table.task}: {table.metric}", ""]
         heading = ["model", *table.splits, "seeds", "source"]

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from hanmo.core.artifact import checked
 from hanmo.core.errors import UserError
 from hanmo.core.files import read_lines, write_atomic
 
@@ -26,7 +27,8 @@ def read_vocab(path: Path) -> list[str]:
     Of the two in one folder vocab.txt is read; transformers 5 saves tokenizer.json alone.
 
     Raises:
-        UserError: no such file, no entries, an empty or doubled entry, or a special piece missing.
+        UserError: no such file, one that changed since hanmo made its folder, no entries, an empty
+            or doubled entry, or a special piece missing.
     """
     file = vocab_file(path)
     if not file.is_file():
@@ -34,6 +36,7 @@ def read_vocab(path: Path) -> list[str]:
             f"{file}: no such vocabulary; expected a vocab.txt with one piece a line, "
             "or a folder that holds one (or a tokenizer.json)"
         )
+    checked(file)
     vocab = _hub_vocab(file) if file.suffix == ".json" else [piece for _, piece in read_lines(file)]
     check_vocab(vocab, str(file))
     return vocab

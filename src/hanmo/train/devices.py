@@ -70,6 +70,11 @@ def prepare(
     return Device(chosen, precision)
 
 
+def n_threads() -> int:
+    """Return how many CPU threads a matrix product uses."""
+    return torch.get_num_threads()
+
+
 def _gains_by_bf16(name: str) -> bool:
     if name == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)

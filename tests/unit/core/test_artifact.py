@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hanmo.core import artifact
-from hanmo.core.artifact import building, digest, plain, read_manifest, verify
+from hanmo.core.artifact import building, checked, digest, plain, read_manifest, verify
 from hanmo.core.errors import UserError
 from hanmo.core.files import sha256
 
@@ -266,9 +266,9 @@ def test_changed_inputs_are_other_settings(tmp_path: Path) -> None:
     make(out, inputs={"text": text})
     assert make(out, inputs={"text": text}).finished
     text.write_text("二")
-    with pytest.raises(UserError, match=r"other settings \(input text was '\w{64}', now"):
+    with pytest.raises(UserError, match=r"other settings \(the input text holds something else"):
         make(out, inputs={"text": text})
-    with pytest.raises(UserError, match="input more was None"):
+    with pytest.raises(UserError, match="the input more is new"):
         make(out, inputs={"text": text, "more": text})
     with pytest.raises(UserError, match=r"none\.txt: no such file or folder"):
         make(tmp_path / "other", inputs={"text": tmp_path / "none.txt"})
@@ -455,3 +455,36 @@ def test_overwrite_leaves_somebodys_own_folder_alone(tmp_path: Path) -> None:
     ):
         pass
     assert (own / "thesis.txt").read_text() == "mine"
+
+
+def test_a_file_is_checked_against_the_manifest_above_it(tmp_path: Path) -> None:
+    make(tmp_path / "out")
+    for name in ("a.txt", "sub/b.txt"):
+        path = tmp_path / "out" / name
+        assert checked(path) == path
+        path.write_text(path.read_text().swapcase())
+        with pytest.raises(UserError, match=f"{name}: SHA-256 differs"):
+            checked(path)
+    stranger = tmp_path / "stranger.txt"
+    assert checked(stranger) == stranger
+    listed_nowhere = tmp_path / "out" / "new.txt"
+    assert checked(listed_nowhere) == listed_nowhere
+
+
+def test_what_cannot_be_continued_is_thrown_away(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def broken_off(seed: int) -> None:
+        config = {"seed": seed}
+        with (
+            pytest.raises(Killed),
+            building(out, kind=KIND, config=config, resumes=False) as build,
+        ):
+            assert not list(build.dir.glob("*.txt"))
+            (build.dir / "half.txt").write_text("half")
+            raise Killed
+
+    broken_off(1)
+    broken_off(1)
+    broken_off(2)
+    assert (tmp_path / "out.partial" / "half.txt").exists()

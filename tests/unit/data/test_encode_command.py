@@ -173,3 +173,21 @@ def test_user_errors(config: Config, tmp_path: Path) -> None:
         write_part(build.dir / "part-00000.parquet", [("a", Sentence(" ", (), {}))])
     with pytest.raises(UserError, match="no sentences with text in it"):
         run(replace(config, sentences=tmp_path / "empty"))
+
+
+def test_a_part_that_changed_is_refused(config: Config) -> None:
+    path = config.sentences / "part-00002.parquet"
+    write_part(path, random_rows(9))
+    with pytest.raises(UserError, match=r"part-00002\.parquet: .* make the folder again"):
+        run(config)
+
+
+def test_a_vocabulary_that_does_not_fit_is_told(
+    config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(config)
+    assert "[UNK]" not in capsys.readouterr().err
+    config.vocab.write_text("\n".join(VOCAB[:8]) + "\n", encoding="utf-8")
+    counts = run(replace(config, out=config.out.with_name("other")))
+    share = counts["unknown_pieces"] / counts["pieces"]
+    assert f"{share:.0%} of the pieces are [UNK]" in capsys.readouterr().err

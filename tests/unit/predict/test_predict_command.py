@@ -113,7 +113,7 @@ def test_the_command_line_takes_kind_and_text_without_flags(
 
     assert main(["predict", str(lert), "tags", "去[mask][MASK]", "--top-k", "1", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert [len(labels) for labels in result["answer"]["words"][0]["layers"].values()] == [1, 1]
+    assert [len(labels) for labels in result["words"][0]["layers"].values()] == [1, 1]
     assert main(["predict", str(lert), "fill-mask", "去[WORD]", "--mask-length", "2"]) == 0
     assert "probability" in capsys.readouterr().out
     assert main(["predict", str(lert), "fill-mask", "好"]) == 2
@@ -155,4 +155,22 @@ def test_a_kind_from_outside_gets_its_options(
     path.write_text(LENGTHS, encoding="utf-8")
     for options, n in (([], 3), (["--times", "4"], 12)):
         assert main(["predict", "m", str(path), "他去了", *options, "--json"]) == 0
-        assert json.loads(capsys.readouterr().out)["answer"] == {"text": "他去了", "n": n}
+        assert json.loads(capsys.readouterr().out) == {"text": "他去了", "n": n}
+
+
+def test_blank_lines_are_passed_over_line_for_line(
+    mlm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_text("我[MASK]\n\n  \n你[MASK]\n", encoding="utf-8")
+    run(config(mlm, "fill-mask", file=path))
+    out, err = capsys.readouterr()
+    given = [json.loads(line) for line in out.splitlines()]
+    assert [one["text"] for one in given] == ["我[MASK]", "", "  ", "你[MASK]"]
+    assert [one.get("blank", False) for one in given] == [False, True, True, False]
+    assert "2 blank lines" in err
+    path.write_text("我[MASK]\n\n没有\n你[MASK]\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"texts\.txt:3: "):
+        run(config(mlm, "fill-mask", file=path))
+    given = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["text"] for one in given] == ["我[MASK]", ""]

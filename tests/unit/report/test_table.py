@@ -154,3 +154,20 @@ def test_published_results() -> None:
                 for best, mean in one.scores.values():
                     assert 0 < best <= 100
                     assert mean is None or mean <= best
+
+
+def test_the_command_replaces_only_its_own_tables(tmp_path: Path) -> None:
+    write_run(tmp_path / "runs" / "a", 1)
+    for _ in range(2):
+        report.run(report.Config([tmp_path / "runs"]))
+    mine = tmp_path / "notes.md"
+    for name in ("notes.md", "notes.csv"):
+        path = tmp_path / name
+        path.write_text("mine")
+        with pytest.raises(UserError, match=rf"{name}: exists and is no table"):
+            report.run(report.Config([tmp_path / "runs"], out=mine))
+        assert path.read_text() == "mine"
+        report.run(report.Config([tmp_path / "runs"], out=mine, overwrite=True))
+        mine.unlink()
+    with pytest.raises(UserError, match="is a folder"):
+        report.run(report.Config([tmp_path / "runs"], out=tmp_path / "runs"))

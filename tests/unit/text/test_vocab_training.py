@@ -1,5 +1,6 @@
 """Vocabularies of one's own: layout, limits, and the same bytes for the same counts."""
 
+import dataclasses
 import random
 from collections import Counter
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from hanmo.commands import train_vocab as command
+from hanmo.core import config as configuration
+from hanmo.core.artifact import building
 from hanmo.core.errors import UserError
 from hanmo.text.tokenizer import Tokenizer
 from hanmo.text.vocab import read_vocab
@@ -116,3 +119,39 @@ def test_command_refuses_records_without_text(tmp_path: Path) -> None:
 def test_command_refuses_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no \.txt or \.jsonl files"):
         command.run(command.Config([tmp_path], tmp_path / "vocab.txt"))
+
+
+def test_command_replaces_no_other_file(tmp_path: Path) -> None:
+    text, out = tmp_path / "text.txt", tmp_path / "vocab.txt"
+    text.write_text("天地玄黄宇宙洪荒\n" * 3, encoding="utf-8")
+    settings = command.Config([text], out, size=120)
+    command.run(settings)
+    made = out.read_bytes()
+    command.run(settings)  # the same again is no loss
+    assert out.read_bytes() == made
+    assert configuration.read(tmp_path / "vocab.config.toml")["size"] == 120
+    smaller = dataclasses.replace(settings, size=110)
+    with pytest.raises(UserError, match="holds another vocabulary of 112 pieces"):
+        command.run(smaller)
+    assert out.read_bytes() == made
+    command.run(dataclasses.replace(smaller, overwrite=True))
+    assert len(read_vocab(out)) == 110
+    out.write_text("notes")
+    with pytest.raises(UserError, match="exists and is no vocabulary"):
+        command.run(settings)
+    assert out.read_text() == "notes"
+
+
+def test_command_reads_what_a_corpus_lists_and_nothing_else(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    record = '{"text": "天地玄黄"}\n'
+    with building(corpus, kind="corpus", config={}) as build:
+        (build.dir / "part-00000.jsonl").write_text(record, encoding="utf-8")
+    (corpus / "stray.jsonl").write_text(record, encoding="utf-8")
+    assert command.run(command.Config([corpus], tmp_path / "v.txt", min_frequency=1))["files"] == 1
+    (corpus / "part-00000.jsonl").write_text(record.replace("天", "人"), encoding="utf-8")
+    with pytest.raises(UserError, match="SHA-256 differs"):
+        command.run(command.Config([corpus], tmp_path / "w.txt", min_frequency=1))
+    (tmp_path / "half.partial" / ".state").mkdir(parents=True)
+    with pytest.raises(UserError, match="not finished"):
+        command.run(command.Config([tmp_path / "half.partial"], tmp_path / "w.txt"))

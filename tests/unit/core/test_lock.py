@@ -1,0 +1,68 @@
+"""One writer at a time, by real processes: refused while one lives, free when it was killed."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hanmo.core.artifact import building
+from hanmo.core.errors import UserError
+from hanmo.core.lock import exclusive
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from hanmo.core.lock import exclusive
+with exclusive(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@contextmanager
+def holder(out: Path) -> Iterator[subprocess.Popen[str]]:
+    words = [sys.executable, "-c", HOLD, str(out)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_second_process_is_refused_and_told_of_the_first(tmp_path: Path) -> None:
+    out = tmp_path / "below" / "out"
+    message = r"another hanmo \(process {}\) is writing it"
+    with holder(out) as process:
+        with pytest.raises(UserError, match=message.format(process.pid)), exclusive(out):
+            pass
+        with (
+            pytest.raises(UserError, match=message.format(process.pid)),
+            building(out, kind="corpus", config={}),
+        ):
+            pass
+        with exclusive(tmp_path / "below" / "other"):
+            pass
+    assert [path.name for path in out.parent.iterdir()] == [".out.lock"], "the killed one's"
+    with exclusive(out):
+        assert (out.parent / ".out.lock").read_text() == f"{os.getpid()}\n"
+    assert not list(out.parent.iterdir())
+
+
+def test_the_lock_is_let_go_of_after_a_failure(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), exclusive(tmp_path / "out"):
+            raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_finished_folder_holds_needs_no_lock(tmp_path: Path) -> None:
+    with building(tmp_path / "out", kind="corpus", config={}):
+        pass
+    with holder(tmp_path / "out"), building(tmp_path / "out", kind="corpus", config={}) as build:
+        assert build.finished
