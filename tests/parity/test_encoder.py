@@ -62,9 +62,7 @@ def batch_of(given: dict[str, Tensor]) -> Batch:
 
 def encode(encoder: Encoder, batch: Batch) -> Tensor:
     with torch.no_grad():
-        return encoder(
-            batch.input_ids, batch.token_type_ids, batch.position_ids, batch.sequence_ids
-        )
+        return encoder(*batch.inputs)
 
 
 def logits_of(model: MaskedLm, batch: Batch) -> Tensor:
@@ -243,3 +241,25 @@ def test_nothing_leaks_into_a_neighbour() -> None:
         one, two = encoder(ids, zeros, positions, sequences)
     assert torch.equal(one[:12], two[:12])
     assert (one[12:] - two[12:]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("n_asked", [1, 5, 40])
+def test_asked_positions_are_those_of_the_whole(n_asked: int) -> None:
+    """Any positions in any order, some twice: same states, same gradients of every weight."""
+    encoder = Encoder(dataclasses.replace(CONFIG, hidden_dropout_prob=0.0)).eval()
+    randomise(encoder)
+    batch = batch_of(inputs())
+    rng = np.random.default_rng(n_asked)
+    asked = batch.positions[torch.from_numpy(rng.integers(0, len(batch.positions), n_asked))]
+    scales = torch.randn(n_asked, CONFIG.hidden_size, generator=torch.Generator().manual_seed(1))
+    states, gradients = [], []
+    for positions in (None, asked):
+        encoder.zero_grad()
+        hidden = encoder(*batch.inputs, positions)
+        hidden = hidden.flatten(0, 1)[asked] if positions is None else hidden
+        (hidden * scales).sum().backward()
+        states.append(hidden.detach())
+        gradients.append({name: p.grad.clone() for name, p in encoder.named_parameters()})
+    assert (states[0] - states[1]).abs().max() <= 1e-6
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, atol=2e-5, rtol=1e-5)

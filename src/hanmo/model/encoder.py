@@ -5,9 +5,11 @@ leaks between them (transformers' sdpa path leaks: facts/15). Equal to `transfor
 within 1e-5 in fp32 (tests/parity/test_encoder.py).
 
 Everything but attention runs on the real pieces alone, without padding: in packed rows of 128 a
-fifth of the places are empty.
+fifth of the places are empty. And what follows the last attention runs at the asked positions
+alone: nobody reads the others (a masked-LM step asks for 15 %, a classifier for [CLS]).
 
-Shapes: R rows, L length, N real pieces (N ≤ R·L), H hidden, A heads, D = H / A.
+Shapes: R rows, L length, N real pieces (N ≤ R·L), M asked positions, H hidden, A heads,
+D = H / A.
 """
 
 import dataclasses
@@ -38,9 +40,10 @@ class Layout:
     places: Tensor | None
     bias: Tensor
 
-    def take(self, x: Tensor) -> Tensor:
-        """Keep the real pieces: [R·L, …] → [N, …]."""
-        return x if self.places is None else x.index_select(0, self.places)
+    def take(self, x: Tensor, asked: Tensor | None = None) -> Tensor:
+        """Keep the real pieces, or the asked ones: [R·L, …] → [N, …] or [M, …]."""
+        places = self.places if asked is None else asked
+        return x if places is None else x.index_select(0, places)
 
     def spread(self, x: Tensor) -> Tensor:
         """Put the real pieces back among zeros: [N, …] → [R·L, …]."""
@@ -97,8 +100,8 @@ class SelfAttention(nn.Module):
         self.value = nn.Linear(h, h)
         self.dropout = config.attention_probs_dropout_prob
 
-    def forward(self, x: Tensor, layout: Layout) -> Tensor:
-        """Attend within sequences: [N, H] → [N, H]."""
+    def forward(self, x: Tensor, layout: Layout, asked: Tensor | None = None) -> Tensor:
+        """Attend within sequences: [N, H] → [N, H], or [M, H] at the asked places."""
         r, length = layout.n_rows, layout.length
         a, d = self.n_heads, x.shape[-1] // self.n_heads
         weight = torch.cat([self.query.weight, self.key.weight, self.value.weight])
@@ -115,7 +118,8 @@ class SelfAttention(nn.Module):
             scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=d**-0.5)
             weights = F.dropout(scores.softmax(-1), self.dropout, self.training)
             out = torch.bmm(weights, v)
-        return layout.take(out.view(r, a, length, d).transpose(1, 2).reshape(r * length, a * d))
+        rows = out.view(r, a, length, d).transpose(1, 2).reshape(r * length, a * d)
+        return layout.take(rows, asked)
 
 
 class SublayerOutput(nn.Module):
@@ -140,9 +144,10 @@ class Attention(nn.Module):
         self.self = SelfAttention(config)
         self.output = SublayerOutput(config.hidden_size, config)
 
-    def forward(self, x: Tensor, layout: Layout) -> Tensor:
-        """[N, H] → [N, H]."""
-        return self.output(self.self(x, layout), x)
+    def forward(self, x: Tensor, layout: Layout, asked: Tensor | None = None) -> Tensor:
+        """[N, H] → [N, H], or [M, H]."""
+        residual = x if asked is None else layout.take(layout.spread(x), asked)
+        return self.output(self.self(x, layout, asked), residual)
 
 
 class Intermediate(nn.Module):
@@ -167,9 +172,9 @@ class Layer(nn.Module):
         self.intermediate = Intermediate(config)
         self.output = SublayerOutput(config.intermediate_size, config)
 
-    def forward(self, x: Tensor, layout: Layout) -> Tensor:
-        """[N, H] → [N, H]."""
-        x = self.attention(x, layout)
+    def forward(self, x: Tensor, layout: Layout, asked: Tensor | None = None) -> Tensor:
+        """[N, H] → [N, H], or [M, H]."""
+        x = self.attention(x, layout, asked)
         return self.output(self.intermediate(x), x)
 
 
@@ -180,10 +185,11 @@ class Layers(nn.Module):
         super().__init__()
         self.layer = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
 
-    def forward(self, x: Tensor, layout: Layout) -> Tensor:
-        """[N, H] → [N, H]."""
-        for layer in self.layer:
-            x = layer(x, layout)
+    def forward(self, x: Tensor, layout: Layout, asked: Tensor | None = None) -> Tensor:
+        """[N, H] → [N, H], or [M, H]."""
+        last = len(self.layer) - 1
+        for number, layer in enumerate(self.layer):
+            x = layer(x, layout, asked if number == last else None)
         return x
 
 
@@ -202,6 +208,7 @@ class Encoder(nn.Module):
         token_type_ids: Tensor,
         position_ids: Tensor,
         sequence_ids: Tensor,
+        positions: Tensor | None = None,
     ) -> Tensor:
         """Encode packed rows.
 
@@ -210,13 +217,16 @@ class Encoder(nn.Module):
             token_type_ids: [R, L] segments.
             position_ids: [R, L] positions within each sequence.
             sequence_ids: [R, L] 0 = padding; pieces of one row with the same id see each other.
+            positions: [M] flat indices r · L + c whose hidden states are wanted; default: all.
 
         Returns:
-            [R, L, H] hidden states; those of padding mean nothing.
+            [R, L, H] hidden states, those of padding mean nothing; or [M, H] at `positions`.
         """
         layout = layout_of(sequence_ids, self.config.num_attention_heads)
         ids = (layout.take(array.flatten()) for array in (input_ids, token_type_ids, position_ids))
-        x = self.encoder(self.embeddings(*ids), layout)  # [N, H]
+        x = self.encoder(self.embeddings(*ids), layout, positions)  # [N, H] or [M, H]
+        if positions is not None:
+            return x
         return layout.spread(x).view(*sequence_ids.shape, -1)
 
 

@@ -82,11 +82,12 @@ class _SparseCrossEntropy(torch.autograd.Function):
         for start in range(0, len(x), _CHUNK):
             rows, expected = x[start : start + _CHUNK], targets[start : start + _CHUNK, None]
             logits = torch.addmm(bias, rows, weight.t(), out=buffer[: len(rows)]).float()  # [m, V]
-            norm = logits.logsumexp(-1, keepdim=True)
+            grad = logits.softmax(-1)  # one pass over the exponentials, for loss and gradient
+            # The greatest probability is 1 / Σ exp(logit - greatest logit), so never 0.
+            norm = logits.amax(-1, keepdim=True) - grad.amax(-1, keepdim=True).log()
             total += (norm - logits.gather(1, expected)).sum()
             if grad_x is None or grad_weight is None or grad_bias is None:
                 continue
-            grad = logits.sub_(norm).exp_()
             grad.scatter_add_(1, expected, grad.new_full(expected.shape, -1.0))
             grad_bias += grad.sum(0)
             grad = grad.to(x.dtype)

@@ -63,14 +63,11 @@ class MaskedLm(nn.Module):
         return self.bert
 
     def outputs(self, batch: Batch) -> Outputs:
-        """Encode; gather and transform the asked positions; score labels (not yet pieces)."""
-        hidden = self.bert(
-            batch.input_ids, batch.token_type_ids, batch.position_ids, batch.sequence_ids
-        )
-        asked = hidden.flatten(0, 1).index_select(0, batch.positions)  # [M, H]
+        """Encode and transform the asked positions; score labels (not yet pieces)."""
+        asked = self.bert(*batch.inputs, batch.positions)  # [M, H]
         transformed = self.cls.predictions.transform(asked)  # [M, H]
         logits = {name: head(transformed) for name, head in self.tags.items()}  # [M, T]
-        return Outputs(hidden, transformed, logits)
+        return Outputs(transformed, logits)
 
     def piece_logits(self, outputs: Outputs) -> Tensor:
         """Score the whole vocabulary at the asked positions: [M, V]."""

@@ -48,6 +48,11 @@ class Batch:
         return cls(**{key: tensors[key] for key in own}, targets=targets)
 
     @property
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What an encoder takes, in its order."""
+        return self.input_ids, self.token_type_ids, self.position_ids, self.sequence_ids
+
+    @property
     def n_pieces(self) -> int:
         """Number of real (non-padding) pieces."""
         return int((self.sequence_ids > 0).sum())
@@ -55,15 +60,13 @@ class Batch:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outputs:
-    """What a forward pass gives: hidden states everywhere, logits at the asked positions.
+    """What a forward pass gives at the asked positions; the encoder skips what nobody asks for.
 
     Attributes:
-        hidden: [R, L, H] last hidden states.
         at_positions: [M, H] what the heads read.
         logits: name → [M, classes]; may leave out an expensive head that only its loss needs.
     """
 
-    hidden: Tensor
     at_positions: Tensor
     logits: Mapping[str, Tensor]
 

@@ -51,12 +51,9 @@ class Classifier(nn.Module):
 
     def outputs(self, batch: Batch) -> Outputs:
         """Encode; pool and score the sequences' first pieces."""
-        hidden = self.bert(
-            batch.input_ids, batch.token_type_ids, batch.position_ids, batch.sequence_ids
-        )
-        first = hidden.flatten(0, 1).index_select(0, batch.positions)  # [S, H]
+        first = self.bert(*batch.inputs, batch.positions)  # [S, H]
         pooled = self.bert.get_submodule("pooler")(first)  # [S, H]
-        return Outputs(hidden, pooled, {_TARGET: self.classifier(self.dropout(pooled))})
+        return Outputs(pooled, {_TARGET: self.classifier(self.dropout(pooled))})
 
     def losses(self, outputs: Outputs, batch: Batch, *, progress: float) -> Losses:
         """Mean cross entropy over the sequences."""
