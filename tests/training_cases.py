@@ -15,7 +15,7 @@ from hanmo.annotate.store import write_part
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.commands import encode, pretrain
 from hanmo.core.artifact import building
-from hanmo.data.batches import EncodedSequence, collate
+from hanmo.data.batches import Array, EncodedSequence, collate
 from hanmo.model.config import EncoderConfig, hugging_face_config
 from hanmo.model.trainable import Batch
 from hanmo.objectives._objective import Objective, Vocabulary
@@ -63,14 +63,21 @@ def random_sequence(
     return EncodedSequence(ids.astype(np.int32), starts, maskable, types, layers)
 
 
-def random_batch(objective: Objective, *, seed: int = 0, n: int = 6, pack: bool = True) -> Batch:
-    """A batch of `n` corrupted random sequences."""
+def random_arrays(
+    objective: Objective, *, seed: int = 0, n: int = 6, pack: bool = True
+) -> dict[str, Array]:
+    """The arrays of `n` corrupted random sequences."""
     samples = []
     for number in range(n):
         rng = np.random.default_rng([seed, number])
         sequence = random_sequence(rng, rng.integers(1, 4, int(rng.integers(4, 12))).tolist())
         samples.append(objective.corrupt(sequence, rng, vocabulary()))
-    return Batch.from_arrays(collate(samples, max_length=64, pad_id=0, pack=pack))
+    return collate(samples, max_length=64, pad_id=0, pack=pack)
+
+
+def random_batch(objective: Objective, *, seed: int = 0, n: int = 6, pack: bool = True) -> Batch:
+    """A batch of `n` corrupted random sequences."""
+    return Batch.from_arrays(random_arrays(objective, seed=seed, n=n, pack=pack))
 
 
 def random_sentence(rng: np.random.Generator, layers: Sequence[str]) -> Sentence:

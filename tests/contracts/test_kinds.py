@@ -17,6 +17,7 @@ from hanmo.tasks.kind import Features, Kind, load_kind
 from hanmo.tasks.suite import TASKS
 from hanmo.tasks.task import Example, Task, with_settings
 from hanmo.tasks.task_file import KINDS
+from hanmo.train.loop import parts_of
 from hanmo.train.optim import build_optimizer
 from training_cases import CHARACTERS, TINY, tokenizer
 
@@ -85,6 +86,16 @@ def test_losses_are_finite_and_reach_every_parameter(
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
     assert model.encoder.config == TINY
     assert isinstance(model.architecture, str)
+
+
+def test_the_losses_of_the_parts_add_up(kind: Kind, task: Task, features: list[Features]) -> None:
+    model = build(kind, task).eval()
+    sequences = [sequence for one in features for sequence in one.sequences]
+    arrays = collate(sequences, max_length=24, pad_id=0, pack=False)
+    whole, parts = model(Batch.from_arrays(arrays)), parts_of(arrays, 2)
+    assert len(parts) == 2
+    total = sum(model(part).total.item() for part in parts)
+    assert total == pytest.approx(whole.total.item(), rel=1e-5)
 
 
 def test_the_loss_falls_on_one_repeated_batch(

@@ -18,8 +18,9 @@ from hanmo.model import checkpoint
 from hanmo.model.encoder import initialise
 from hanmo.model.trainable import Batch
 from hanmo.objectives._objective import PACKAGE, Corruptor, Objective, make_objective
+from hanmo.train.loop import parts_of
 from hanmo.train.optim import build_optimizer
-from training_cases import TINY, random_batch, random_sequence, tokenizer, vocabulary
+from training_cases import TINY, random_arrays, random_batch, random_sequence, tokenizer, vocabulary
 
 WORDS = [1, 2, 3, 1, 1, 4, 2, 2, 1, 3]
 
@@ -158,6 +159,17 @@ def test_packing_does_not_change_the_loss(objective: Objective) -> None:
     one = model(random_batch(objective, pack=True), progress=1.0)
     two = model(random_batch(objective, pack=False), progress=1.0)
     assert torch.allclose(one.total, two.total, rtol=1e-5)
+
+
+@pytest.mark.parametrize("n_parts", [2, 5])
+def test_the_losses_of_the_parts_add_up(objective: Objective, n_parts: int) -> None:
+    model, arrays = build(objective), random_arrays(objective, n=10)
+    whole = model(Batch.from_arrays(arrays), progress=0.6)
+    parts = [model(part, progress=0.6) for part in parts_of(arrays, n_parts)]
+    assert len(parts) == min(n_parts, len(arrays["input_ids"])) > 1
+    assert sum(part.total.item() for part in parts) == pytest.approx(whole.total.item(), rel=1e-5)
+    for name, value in whole.parts.items():
+        assert sum(p.parts[name].item() for p in parts) == pytest.approx(value.item(), rel=1e-5)
 
 
 def test_saved_and_loaded_it_is_the_same(objective: Objective, tmp_path: Path) -> None:

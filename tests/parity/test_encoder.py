@@ -57,7 +57,9 @@ def batch_of(given: dict[str, Tensor]) -> Batch:
     mask = given["attention_mask"]
     positions = torch.arange(mask.shape[1]).expand_as(mask)
     real = mask.flatten().nonzero().squeeze(1)
-    return Batch(given["input_ids"], given["token_type_ids"], positions, mask, real, {})
+    arrays = {"positions": real, "position_ids": positions, "sequence_ids": mask}
+    arrays |= {name: given[name] for name in ("input_ids", "token_type_ids")}
+    return Batch.from_arrays({name: array.numpy() for name, array in arrays.items()})
 
 
 def encode(encoder: Encoder, batch: Batch) -> Tensor:

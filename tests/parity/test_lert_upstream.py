@@ -5,6 +5,7 @@ it lies outside the repository. The reader below knows as much of TensorFlow's b
 LevelDB table of protocol buffers) as this one file needs.
 """
 
+import dataclasses
 import json
 import struct
 from collections.abc import Iterator
@@ -143,7 +144,9 @@ def batch(reference: dict[str, NDArray[Any]]) -> Batch:
     positions = torch.arange(length).expand(rows, length)
     targets = {"pieces": arrays["masked_ids"].flatten()}
     targets |= {name: arrays[f"{name}_labels"].flatten() for name in TAGSETS}
-    return Batch(ids, arrays["seg"], positions, mask, flat.flatten(), targets)
+    tensors = {"input_ids": ids, "token_type_ids": arrays["seg"], "position_ids": positions}
+    tensors |= {"sequence_ids": mask, "positions": flat.flatten(), **targets}
+    return Batch.from_arrays({name: tensor.numpy() for name, tensor in tensors.items()})
 
 
 def real(reference: dict[str, NDArray[Any]]) -> torch.Tensor:
@@ -169,13 +172,11 @@ def test_the_total_loss_is_upstreams_at_six_steps(
 ) -> None:
     kept = real(reference)
     targets = {name: values[kept] for name, values in batch.targets.items()}
-    asked = Batch(
-        batch.input_ids,
-        batch.token_type_ids,
-        batch.position_ids,
-        batch.sequence_ids,
-        batch.positions[kept],
-        targets,
+    asked = dataclasses.replace(
+        batch,
+        positions=batch.positions[kept],
+        targets=targets,
+        totals={name: len(values) for name, values in targets.items()},
     )
     steps = np.asarray(reference["loss_steps"]).tolist()
     assert steps == [0, 100_000, 333_000, 500_000, 1_000_000, 1_500_000]

@@ -466,3 +466,18 @@ def test_a_model_that_changed_is_refused(
         with pytest.raises(UserError, match=f"{name}: SHA-256 differs"):
             run_pretrain(shards, tmp_path / "run", size=None, init=tmp_path / "model")
         path.write_bytes(before)
+
+
+def test_accumulated_it_is_the_same_run_within_rounding_and_resumes_exactly(
+    shards: Path, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"objective": "lert", "dropout": 0.0}
+    run_pretrain(shards, tmp_path / "one", **settings)
+    run_pretrain(shards, tmp_path / "three", **settings, accumulate=3)
+    for one, three in zip(log_lines(tmp_path / "one"), log_lines(tmp_path / "three"), strict=True):
+        assert three["loss"] == pytest.approx(one["loss"], rel=1e-4)
+        assert three["pieces"] == one["pieces"]
+    run_pretrain(shards, tmp_path / "broken", accumulate=3, stop_at=5)
+    run_pretrain(shards, tmp_path / "broken", accumulate=3, resume=True)
+    run_pretrain(shards, tmp_path / "whole", accumulate=3)
+    assert_same_run(tmp_path / "whole", tmp_path / "broken")

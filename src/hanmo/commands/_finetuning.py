@@ -112,12 +112,15 @@ def _epochs(
     per_epoch = batches.steps_per_epoch(len(sequences), settings)
     total = per_epoch * settings.epochs
     warmup = int(total * settings.warmup_rate)
-    source = batches.training_batches(
-        sequences,
-        settings,
-        pad_id=prepared.tokenizer.pad_id,
-        seed=config.seed,
-        device=device.name,
+    source = (
+        [batch]
+        for batch in batches.training_batches(
+            sequences,
+            settings,
+            pad_id=prepared.tokenizer.pad_id,
+            seed=config.seed,
+            device=device.name,
+        )
     )
     optimizer = build_optimizer(model, learning_rate=settings.learning_rate)
 

@@ -40,11 +40,14 @@ class Config:
         size: Shape: tiny, small, base, large, rbt3, rbt4, rbt6, rbtl3, or a path to a config.json.
         init: Model folder to start from (continued pre-training) instead of random weights.
         batch_size: Sequences a step.
+        accumulate: Parts of a step that run one after the other, for batches too big for memory.
         max_length: Longest sequence in pieces, [CLS] and [SEP] included.
         learning_rate: Peak learning rate.
         warmup_steps: Steps of linear warm-up; by default a tenth of all.
         weight_decay: Decoupled weight decay, not on biases and layer normalisation.
-        optimizer: "adamw" (BERT's: no bias correction, epsilon 1e-6) or "adamw-torch".
+        layer_decay: Layer-wise decay of the learning rate, as ELECTRA's; 1 is none.
+        schedule: "bert" (linear warm-up, then linear decay) or "electra" (decay during both).
+        optimizer: "adamw" (BERT's: no bias correction, epsilon 1e-6), "adamw-torch" or "lamb".
         clip_norm: Gradients are clipped to this global norm.
         dropout: Overrides the dropout of the shape; 0 is usual for short runs on small data.
         pack: Several sequences share a row (exact; saves padding).
@@ -70,10 +73,13 @@ class Config:
     size: str | None = None
     init: Path | None = None
     batch_size: int = 64
+    accumulate: int = 1
     max_length: int = 512
     learning_rate: float = 1e-4
     warmup_steps: int | None = None
     weight_decay: float = 0.01
+    layer_decay: float = 1.0
+    schedule: str = "bert"
     optimizer: str = "adamw"
     clip_norm: float = 1.0
     dropout: float | None = None
@@ -131,7 +137,7 @@ def _field_names(value: Any) -> list[str]:
 
 
 def _check(config: Config) -> None:
-    for name in ("steps", "batch_size", "save_every", "keep", "log_every", "stop_at"):
+    for name in ("steps", "batch_size", "accumulate", "save_every", "keep", "log_every", "stop_at"):
         value = getattr(config, name)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')}: got {value}; expected ≥ 1")
@@ -156,12 +162,12 @@ def _train(
 ) -> dict[str, Any]:
     from hanmo.commands import _pretraining as parts
     from hanmo.data.shards import ShardSet
-    from hanmo.model.trainable import Batch
     from hanmo.objectives._objective import Corruptor, Vocabulary
     from hanmo.text.tokenizer import Tokenizer
     from hanmo.train import devices, loop, optim, state
     from hanmo.train.history import LOG
 
+    multiplier = optim.schedule_named(config.schedule)
     shards = ShardSet.open(config.shards)
     tokenizer = Tokenizer.load(config.shards)
     model = parts.build_model(config, objective, shards, tokenizer, device)
@@ -170,6 +176,7 @@ def _train(
         name=config.optimizer,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
+        layer_decay=config.layer_decay,
     )
     corruptor = Corruptor(config.objective, config.options, Vocabulary.of(tokenizer))
     loader = parts.make_loader(config, shards, corruptor)
@@ -181,12 +188,12 @@ def _train(
     records = loop.train_steps(
         model,
         optimizer,
-        (Batch.from_arrays(arrays, device.name) for arrays in batches),
+        (loop.parts_of(arrays, config.accumulate, device.name) for arrays in batches),
         start=at.step,
         stop=stop,
         total=config.steps,
         learning_rate=lambda step: (
-            config.learning_rate * optim.warmup_linear(step, total=config.steps, warmup=warmup)
+            config.learning_rate * multiplier(step, total=config.steps, warmup=warmup)
         ),
         device=device,
         clip_norm=config.clip_norm,

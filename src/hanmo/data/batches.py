@@ -14,6 +14,7 @@ cross-contamination"): pieces of one row attend to each other only where the ids
     arrays = collate(samples, max_length=512, pad_id=0, pack=True)
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -122,6 +123,34 @@ def collate(
     for name in samples[0].targets:
         arrays[name] = _widen(np.concatenate([sample.targets[name] for sample in placed]))
     return arrays
+
+
+def split(arrays: Mapping[str, Array], n: int) -> list[dict[str, Array]]:
+    """Cut a batch between rows into at most `n` parts of nearly the same number of rows.
+
+    Every row, and every predicted position with its targets, is in exactly one part; a part without
+    positions keeps its rows.
+
+    Args:
+        arrays: as `collate` returns them.
+        n: number of parts; fewer when there are fewer rows.
+    """
+    n_rows, length = arrays["sequence_ids"].shape
+    n = min(n, n_rows)
+    if n <= 1:
+        return [dict(arrays)]
+    bounds = [n_rows * part // n for part in range(n + 1)]
+    rows = arrays["positions"] // length
+    parts = []
+    for begin, end in itertools.pairwise(bounds):
+        here = (begin <= rows) & (rows < end)
+        part = {
+            name: array[begin:end] if array.ndim > 1 else array[here]
+            for name, array in arrays.items()
+        }
+        part["positions"] = part["positions"] - begin * length
+        parts.append(part)
+    return parts
 
 
 def first_fit_decreasing(lengths: IntArray, capacity: int) -> tuple[IntArray, int]:

@@ -10,7 +10,6 @@ Shapes: R rows, L length, H hidden, M masked positions, V vocabulary, T labels o
 
 from collections.abc import Callable, Mapping
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -81,11 +80,11 @@ class MaskedLm(nn.Module):
             self.bert.embeddings.word_embeddings.weight,
             self.cls.predictions.bias,
             expected,
-        ) / (len(expected) + _EPSILON)
+        ) / (batch.totals[self._pieces] + _EPSILON)
         parts = {"mlm": total.detach()}
         weights = self._schedule(progress)
         for name, logits in outputs.logits.items():
-            loss = _labelled_cross_entropy(logits, batch.targets[name])
+            loss = _labelled_cross_entropy(logits, batch.targets[name], batch.totals[name])
             parts[name] = loss.detach()
             total = total + weights[name] * loss
         return Losses(total, parts, weights)
@@ -95,7 +94,7 @@ class MaskedLm(nn.Module):
         return self.losses(self.outputs(batch), batch, progress=progress)
 
 
-def _labelled_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean CE over the positions that have a label (target ≥ 0); 0 when none has."""
+def _labelled_cross_entropy(logits: Tensor, targets: Tensor, total: int) -> Tensor:
+    """Sum of CE over the positions that have a label (target ≥ 0) by the step's `total` of them."""
     summed = F.cross_entropy(logits.float(), targets, ignore_index=-1, reduction="sum")
-    return summed / ((targets >= 0).sum() + torch.tensor(_EPSILON, device=logits.device))
+    return summed / (total + _EPSILON)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -27,6 +28,9 @@ class Batch:
             within their sequence.
         positions: [M] flat indices r * L + c: where the loss looks (masked pieces, [CLS] …).
         targets: name → [M] expected ids or values; -1 is "missing", left out of that loss.
+        totals: name → number of targets of the whole step, which a loss divides by: the losses of
+            a step's parts then add up to the loss of the step, however it is cut.
+        n_pieces: number of real (non-padding) pieces.
     """
 
     input_ids: Tensor
@@ -35,27 +39,46 @@ class Batch:
     sequence_ids: Tensor
     positions: Tensor
     targets: Mapping[str, Tensor]
+    totals: Mapping[str, int]
+    n_pieces: int
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Any], device: str | torch.device = "cpu") -> "Batch":
-        """Make a batch of a loader's numpy arrays; keys that are no field above are targets."""
+    def from_arrays(
+        cls,
+        arrays: Mapping[str, Any],
+        device: str | torch.device = "cpu",
+        *,
+        totals: Mapping[str, int] | None = None,
+    ) -> "Batch":
+        """Make a batch of a loader's numpy arrays; keys that are no field above are targets.
+
+        Args:
+            arrays: as `data.batches.collate` returns them.
+            device: where the tensors go.
+            totals: of the whole step; default: these arrays are the whole step.
+        """
         tensors = {
             key: torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)
             for key, array in arrays.items()
         }
-        own = {f.name for f in dataclasses.fields(cls)} - {"targets"}
+        own = {f.name for f in dataclasses.fields(cls)} & tensors.keys()
         targets = {key: value for key, value in tensors.items() if key not in own}
-        return cls(**{key: tensors[key] for key in own}, targets=targets)
+        given = {key: tensors[key] for key in own}
+        # Counted before they go to the device: asking it would stop it.
+        if totals is None:
+            totals = {key: count_targets(arrays[key]) for key in targets}
+        n_pieces = int((arrays["sequence_ids"] > 0).sum())
+        return cls(**given, targets=targets, totals=totals, n_pieces=n_pieces)
 
     @property
     def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What an encoder takes, in its order."""
         return self.input_ids, self.token_type_ids, self.position_ids, self.sequence_ids
 
-    @property
-    def n_pieces(self) -> int:
-        """Number of real (non-padding) pieces."""
-        return int((self.sequence_ids > 0).sum())
+
+def count_targets(array: NDArray[Any]) -> int:
+    """Return how many targets are there: -1 is missing, floating-point ones never are."""
+    return len(array) if array.dtype.kind == "f" else int((array >= 0).sum())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

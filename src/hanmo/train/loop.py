@@ -9,12 +9,15 @@ Chinese, of masking or of tasks.
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from hanmo.core.seeds import generator
+from hanmo.data.batches import split
 from hanmo.model.trainable import Batch, Trainable
 from hanmo.train.devices import Device
 
@@ -55,7 +58,7 @@ class Record:
 def train_steps(
     model: Trainable,
     optimizer: torch.optim.Optimizer,
-    batches: Iterable[Batch],
+    batches: Iterable[Sequence[Batch]],
     *,
     start: int,
     stop: int,
@@ -70,7 +73,8 @@ def train_steps(
     Args:
         model: what is trained, already on the device.
         optimizer: over the model's parameters.
-        batches: the batches of steps `start`, `start + 1`, …
+        batches: the batches of steps `start`, `start + 1`, …, each in one or more parts whose
+            gradients add up (`Batch.totals`).
         start: number of steps done before.
         stop: last step to do, at most `total`.
         total: length of the whole run: progress is step / total.
@@ -89,20 +93,15 @@ def train_steps(
     source = iter(batches)
     clock = time.perf_counter()
     for step in range(start, stop):
-        batch = next(source)
+        parts_of_step = next(source)
         # Hashed: torch's CPU generator reads only the low 32 bits of what it is seeded with.
         torch.manual_seed(int(generator(seed, "dropout", step).integers(1 << 63)))
         rate = learning_rate(step)
         for group in optimizer.param_groups:
-            group["lr"] = rate
-        with device.autocast():
-            outputs = model.outputs(batch)
-            losses = model.losses(outputs, batch, progress=step / total)
-        loss = losses.total.item()
-        parts = {name: part.item() for name, part in losses.parts.items()}
+            group["lr"] = rate * group.get("scale", 1.0)
+        loss, parts, weights = _gradients(model, parts_of_step, device, progress=step / total)
         if not math.isfinite(loss):
             raise NotFiniteError(step + 1, f"loss is {loss}, of which {parts}")
-        losses.total.backward()
         norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
         if not math.isfinite(norm.item()):
             raise NotFiniteError(step + 1, f"gradient norm is {norm.item()}, loss {loss}")
@@ -113,10 +112,34 @@ def train_steps(
             step + 1,
             loss,
             parts,
-            dict(losses.weights),
+            weights,
             rate,
             norm.item(),
-            batch.n_pieces,
+            sum(part.n_pieces for part in parts_of_step),
             now - clock,
         )
         clock = now
+
+
+def parts_of(arrays: Mapping[str, Any], n: int, device: str = "cpu") -> list[Batch]:
+    """Make a step's batch of a loader's arrays in at most `n` parts, cut between rows.
+
+    Every part knows the totals of the whole step, so that their losses add up to its loss.
+    """
+    whole = Batch.from_arrays(arrays)
+    return [Batch.from_arrays(part, device, totals=whole.totals) for part in split(arrays, n)]
+
+
+def _gradients(
+    model: Trainable, batches: Sequence[Batch], device: Device, *, progress: float
+) -> tuple[float, dict[str, float], dict[str, float]]:
+    """Run a step's parts forward and backward; returns the loss, its parts and their weights."""
+    loss, parts, weights = 0.0, Counter[str](), {}
+    for batch in batches:
+        with device.autocast():
+            losses = model.losses(model.outputs(batch), batch, progress=progress)
+        losses.total.backward()
+        loss += losses.total.item()
+        parts.update({name: part.item() for name, part in losses.parts.items()})
+        weights = dict(losses.weights)
+    return loss, dict(parts), weights

@@ -1,9 +1,11 @@
 """Optimisers and learning-rate schedules as BERT's, with exactly restorable state.
 
 BERT's AdamW (facts/05 "Optimizer/schedule"): no bias correction, epsilon 1e-6, weight decay 0.01
-on everything but biases and layer normalisation; linear warm-up, then linear decay to 0.
+on everything but biases and layer normalisation; linear warm-up, then linear decay to 0. Beside it
+LAMB, torch's AdamW, ELECTRA's warm-up and its layer-wise decay of the learning rate.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -42,59 +44,156 @@ class BertAdamW(torch.optim.Optimizer):
         loss = closure() if closure else None
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
-            if not params:
-                continue
-            for p in params:
-                if not self.state[p]:
-                    self.state[p] = {"m": torch.zeros_like(p), "v": torch.zeros_like(p)}
-            self._update(group, params)
+            if params:
+                self._update(group, params)
         return loss
 
     def _update(self, group: Mapping[str, Any], params: list[nn.Parameter]) -> None:
-        beta1, beta2 = group["betas"]
+        m, denominators = _update_moments(group, params, self.state)
         weights: list[Tensor] = list(params)
-        grads = [p.grad for p in params if p.grad is not None]
-        m = [self.state[p]["m"] for p in params]
-        v = [self.state[p]["v"] for p in params]
-        torch._foreach_lerp_(m, grads, 1 - beta1)
-        torch._foreach_mul_(v, beta2)
-        torch._foreach_addcmul_(v, grads, grads, 1 - beta2)
-        denominators = torch._foreach_sqrt(v)
-        torch._foreach_add_(denominators, group["eps"])
         # w -= lr · (m / (√v + ε) + decay · w), with the weight before the step on the right.
         if group["weight_decay"]:
             torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
         torch._foreach_addcdiv_(weights, m, denominators, -group["lr"])
 
 
+class Lamb(torch.optim.Optimizer):
+    """LAMB (You et al. 2020) as google-research/albert's `lamb_optimizer.py` has it (facts/05).
+
+    BERT's moments without bias correction; the update m / (√v + ε) + decay · w of each parameter is
+    scaled by ‖w‖ / ‖update‖, by 1 when either is 0. Parameters that do not decay (layer
+    normalisation, biases) are not scaled either.
+
+    Args:
+        params: parameters or groups; a group's `weight_decay` overrides the default.
+        lr: learning rate, usually set by the loop before each step.
+        betas: decay rates of the moments.
+        eps: added to the root of the second moment.
+        weight_decay: decoupled decay; a group with 0 is neither decayed nor scaled.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.01,
+    ) -> None:
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, {**defaults, "adapts": True})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
+        loss = closure() if closure else None
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if params:
+                self._update(group, params)
+        return loss
+
+    def _update(self, group: Mapping[str, Any], params: list[nn.Parameter]) -> None:
+        m, denominators = _update_moments(group, params, self.state)
+        weights: list[Tensor] = list(params)
+        updates = torch._foreach_div(m, denominators)
+        if group["weight_decay"]:
+            torch._foreach_add_(updates, weights, alpha=group["weight_decay"])
+        if group["adapts"]:
+            sizes, lengths = torch._foreach_norm(weights), torch._foreach_norm(updates)
+            ratios = [
+                torch.where((size > 0) & (length > 0), size / length, torch.ones_like(size))
+                for size, length in zip(sizes, lengths, strict=True)
+            ]
+            torch._foreach_mul_(updates, ratios)
+        torch._foreach_add_(weights, updates, alpha=-group["lr"])
+
+
+def _update_moments(
+    group: Mapping[str, Any], params: list[nn.Parameter], state: Any
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Move BERT's moments on; returns m and √v + ε of each parameter."""
+    for p in params:
+        if not state[p]:
+            state[p] = {"m": torch.zeros_like(p), "v": torch.zeros_like(p)}
+    beta1, beta2 = group["betas"]
+    grads = [p.grad for p in params if p.grad is not None]
+    m = [state[p]["m"] for p in params]
+    v = [state[p]["v"] for p in params]
+    torch._foreach_lerp_(m, grads, 1 - beta1)
+    torch._foreach_mul_(v, beta2)
+    torch._foreach_addcmul_(v, grads, grads, 1 - beta2)
+    denominators = list(torch._foreach_sqrt(v))
+    torch._foreach_add_(denominators, group["eps"])
+    return m, denominators
+
+
 OPTIMISERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": BertAdamW,
     "adamw-torch": torch.optim.AdamW,
+    "lamb": Lamb,
 }
 
 
 def build_optimizer(
-    model: nn.Module, *, name: str = "adamw", learning_rate: float, weight_decay: float = 0.01
+    model: nn.Module,
+    *,
+    name: str = "adamw",
+    learning_rate: float,
+    weight_decay: float = 0.01,
+    layer_decay: float = 1.0,
 ) -> torch.optim.Optimizer:
     """Build an optimiser whose decay leaves out biases and layer normalisation.
 
+    Each group has a `scale` that its learning rate is multiplied by: `layer_scale` of its depth.
+
     Args:
         model: its parameters are optimised.
-        name: "adamw" (BERT's) or "adamw-torch" (bias-corrected, epsilon 1e-8).
+        name: "adamw" (BERT's), "adamw-torch" (bias-corrected, epsilon 1e-8) or "lamb".
         learning_rate: peak learning rate.
         weight_decay: decoupled decay.
+        layer_decay: ELECTRA's layer-wise decay of the learning rate; 1 is none.
 
     Raises:
-        UserError: unknown name.
+        UserError: unknown name, or a decay outside (0, 1].
     """
     if name not in OPTIMISERS:
         raise UserError(f"optimizer: no {name!r}{nearest(name, OPTIMISERS)}")
-    decayed, plain = split_by_decay(model)
-    groups = [
-        {"params": [p for _, p in decayed], "weight_decay": weight_decay},
-        {"params": [p for _, p in plain], "weight_decay": 0.0},
-    ]
-    return OPTIMISERS[name](groups, lr=learning_rate, weight_decay=weight_decay)
+    if not 0 < layer_decay <= 1:
+        raise UserError(f"layer_decay: got {layer_decay}; expected more than 0, up to 1")
+    n_layers = _count_layers(model)
+    groups: dict[tuple[bool, float], dict[str, Any]] = {}
+    for plain, named in zip((False, True), split_by_decay(model), strict=True):
+        for parameter_name, parameter in named:
+            scale = layer_scale(parameter_name, decay=layer_decay, n_layers=n_layers)
+            group = groups.setdefault((plain, scale), {"params": [], "scale": scale})
+            group["params"].append(parameter)
+            group["weight_decay"] = 0.0 if plain else weight_decay
+            if name == "lamb":
+                group["adapts"] = not plain
+    return OPTIMISERS[name](list(groups.values()), lr=learning_rate, weight_decay=weight_decay)
+
+
+_EMBEDDINGS = re.compile(r"(?:^|\.)embeddings(?:_project)?\.")
+_LAYER = re.compile(r"(?:^|\.)encoder\.layer\.(\d+)\.")
+
+
+def layer_scale(name: str, *, decay: float, n_layers: int) -> float:
+    """Return what a parameter's learning rate is multiplied by: decay^(n_layers + 2 - depth).
+
+    Depth is 0 for embeddings, i + 1 for layer i, n_layers + 2 for heads: the top layer is scaled by
+    decay², as in google-research/electra `model/optimization.py` (facts/04 "Optimizer").
+    """
+    layer = _LAYER.search(name)
+    if layer:
+        return float(decay ** (n_layers + 1 - int(layer[1])))
+    return float(decay ** (n_layers + 2)) if _EMBEDDINGS.search(name) else 1.0
+
+
+def _count_layers(model: nn.Module) -> int:
+    found = (_LAYER.search(name) for name, _ in model.named_parameters())
+    return max((int(layer[1]) + 1 for layer in found if layer), default=0)
 
 
 def split_by_decay(
@@ -118,6 +217,27 @@ def warmup_linear(step: int, *, total: int, warmup: int) -> float:
     if step < warmup:
         return step / warmup
     return max(0.0, 1 - step / max(1, total))
+
+
+def warmup_decayed(step: int, *, total: int, warmup: int) -> float:
+    """Return ELECTRA's multiplier: the linear decay runs during the warm-up too (facts/04)."""
+    rise = min(1.0, step / warmup) if warmup else 1.0
+    return max(0.0, 1 - step / max(1, total)) * rise
+
+
+# name → (step, total, warmup) → multiplier of the peak learning rate.
+SCHEDULES: Mapping[str, Callable[..., float]] = {"bert": warmup_linear, "electra": warmup_decayed}
+
+
+def schedule_named(name: str) -> Callable[..., float]:
+    """Return a schedule of the learning rate.
+
+    Raises:
+        UserError: unknown name.
+    """
+    if name not in SCHEDULES:
+        raise UserError(f"schedule: no {name!r}{nearest(name, SCHEDULES)}")
+    return SCHEDULES[name]
 
 
 def moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanmo.data.batches import Corrupted, collate, first_fit_decreasing
+from hanmo.data.batches import Corrupted, collate, first_fit_decreasing, split
 
 MAX_LENGTH = 32
 
@@ -118,3 +118,20 @@ def test_a_target_may_not_take_the_name_of_an_input(name: str) -> None:
     sample = Corrupted({"input_ids": np.array([5])}, np.array([0]), {name: np.array([5])})
     with pytest.raises(ValueError, match=name):
         collate([sample], max_length=8, pad_id=0, pack=True)
+
+
+@given(lengths_strategy, st.booleans(), st.integers(1, 12))
+def test_parts_of_a_batch_are_the_batch(lengths: list[int], pack: bool, n: int) -> None:
+    arrays = collate(make_samples(lengths), max_length=MAX_LENGTH, pad_id=7, pack=pack)
+    parts = split(arrays, n)
+    assert len(parts) == min(n, len(arrays["input_ids"]))
+    sizes = [len(part["input_ids"]) for part in parts]
+    assert max(sizes) - min(sizes) <= 1
+    for name in ("input_ids", "sequence_ids", "position_ids", "extra"):
+        np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), arrays[name])
+    for part in parts:  # every position still points at the piece that is asked for
+        at = part["input_ids"].reshape(-1)[part["positions"]]
+        np.testing.assert_array_equal(at, part["pieces"])
+        np.testing.assert_array_equal(at / 4, part["weight"])
+    got = np.sort(np.concatenate([part["pieces"] for part in parts]))
+    np.testing.assert_array_equal(got, np.sort(arrays["pieces"]))

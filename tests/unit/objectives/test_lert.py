@@ -68,7 +68,9 @@ def test_missing_labels_add_nothing_to_loss_and_gradient() -> None:
     gone = torch.arange(n) % 3 == 0
     targets = dict(batch.targets)
     targets["pos"] = torch.where(gone, -1, torch.arange(n) % 28)
-    labelled = dataclasses.replace(batch, targets=targets)
+    labelled = dataclasses.replace(
+        batch, targets=targets, totals={**batch.totals, "pos": int((~gone).sum())}
+    )
     outputs = model.outputs(labelled)
     outputs.logits["pos"].retain_grad()
     losses = model.losses(outputs, labelled, progress=1.0)

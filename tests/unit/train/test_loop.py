@@ -14,9 +14,9 @@ from hanmo.model.encoder import initialise
 from hanmo.model.trainable import Batch, Losses, Outputs
 from hanmo.objectives.lert import Objective
 from hanmo.train.devices import Device
-from hanmo.train.loop import NotFiniteError, Record, train_steps
+from hanmo.train.loop import NotFiniteError, Record, parts_of, train_steps
 from hanmo.train.optim import build_optimizer
-from training_cases import TINY, random_batch
+from training_cases import TINY, random_arrays, random_batch
 
 LAYERS = {name: tuple(tags) for name, tags in TAGSETS.items()}
 CPU = Device("cpu", "fp32")
@@ -28,10 +28,10 @@ def make_model(seed: int = 0) -> Any:
     return model
 
 
-def batches(start: int = 0) -> Iterator[Batch]:
+def batches(start: int = 0) -> Iterator[list[Batch]]:
     step = start
     while True:
-        yield random_batch(Objective(), seed=step)
+        yield [random_batch(Objective(), seed=step)]
         step += 1
 
 
@@ -78,7 +78,7 @@ def test_dropout_differs_by_step_and_by_seed() -> None:
     def first_loss(step: int, seed: int) -> float:
         model = make_model()
         optimizer = build_optimizer(model, learning_rate=1.0)
-        same = iter([random_batch(Objective(), seed=0)])
+        same = iter([[random_batch(Objective(), seed=0)]])
         options = {"batches": same, "total": 10**9, "seed": seed}
         return next(train(model, optimizer, step, step + 1, **options)).loss
 
@@ -116,6 +116,28 @@ def test_a_gradient_that_is_not_finite_stops_before_the_weights_change() -> None
     with pytest.raises(NotFiniteError, match=r"gradient norm is (nan|inf)"):
         next(train(model, optimizer, 0, 12))
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("n_parts", [2, 3, 50])
+def test_a_step_in_parts_is_the_same_step(n_parts: int) -> None:
+    whole, cut = make_model(), make_model()
+    for model in (whole, cut):
+        for part in model.modules():
+            if hasattr(part, "dropout"):
+                part.dropout = (
+                    torch.nn.Identity() if isinstance(part.dropout, torch.nn.Module) else 0.0
+                )
+    arrays = [random_arrays(Objective(), seed=step, n=12) for step in range(3)]
+    records = []
+    for model, n in ((whole, 1), (cut, n_parts)):
+        parts = iter([parts_of(one, n) for one in arrays])
+        optimizer = build_optimizer(model, learning_rate=1.0)
+        records.append(list(train(model, optimizer, 3, 6, batches=parts)))
+    for one, two in zip(*records, strict=True):
+        assert two.loss == pytest.approx(one.loss, rel=1e-5)
+        assert two.parts == pytest.approx(one.parts, rel=1e-5)
+        assert two.grad_norm == pytest.approx(one.grad_norm, rel=1e-4)
+        assert (two.n_pieces, two.weights) == (one.n_pieces, one.weights)
 
 
 def test_gradients_are_clipped_to_the_norm() -> None:

@@ -10,10 +10,14 @@ from hanmo.core.errors import UserError
 from hanmo.model.masked_lm import MaskedLm
 from hanmo.train.optim import (
     BertAdamW,
+    Lamb,
     build_optimizer,
+    layer_scale,
     moments,
     restore_moments,
+    schedule_named,
     split_by_decay,
+    warmup_decayed,
     warmup_linear,
 )
 from training_cases import TINY
@@ -106,7 +110,7 @@ def test_the_schedule_is_berts(total: int, warmup: int) -> None:
     assert warmup_linear(total + 5, total=total, warmup=warmup) == 0
 
 
-@pytest.mark.parametrize("name", ["adamw", "adamw-torch"])
+@pytest.mark.parametrize("name", ["adamw", "adamw-torch", "lamb"])
 def test_restored_it_goes_on_bit_for_bit(name: str) -> None:
     whole, first = small_model(), small_model()
     one = build_optimizer(whole, name=name, learning_rate=0.01)
@@ -153,3 +157,97 @@ def test_a_state_of_another_model_is_refused(state: dict[str, Tensor], message: 
 def test_an_unknown_optimiser_names_the_nearest() -> None:
     with pytest.raises(UserError, match=r"no 'adam'.*adamw"):
         build_optimizer(small_model(), name="adam", learning_rate=0.1)
+
+
+def test_twenty_steps_of_lamb_are_the_formulas() -> None:
+    """Two groups: one decays and is scaled by the trust ratio, the other neither."""
+    rng = np.random.default_rng(0)
+    weights, eps, decay = [rng.normal(size=(6, 4)), rng.normal(size=4)], 1e-6, 0.01
+    parameters = [nn.Parameter(torch.tensor(w, dtype=torch.float64)) for w in weights]
+    groups = [
+        {"params": parameters[:1], "weight_decay": decay, "adapts": True},
+        {"params": parameters[1:], "weight_decay": 0.0, "adapts": False},
+    ]
+    optimizer = Lamb(groups, lr=0.02)
+    m, v = [np.zeros_like(w) for w in weights], [np.zeros_like(w) for w in weights]
+    for step in range(20):
+        for i, w in enumerate(weights):
+            gradient = rng.normal(size=w.shape) * 10.0 ** rng.integers(-4, 2)
+            parameters[i].grad = torch.tensor(gradient)
+            m[i] = 0.9 * m[i] + 0.1 * gradient
+            v[i] = 0.999 * v[i] + 0.001 * gradient**2
+            update = m[i] / (np.sqrt(v[i]) + eps) + (decay * w if i == 0 else 0)
+            ratio = np.linalg.norm(w) / np.linalg.norm(update) if i == 0 else 1
+            weights[i] = w - 0.02 * ratio * update
+        optimizer.step()
+        for expected, got in zip(weights, parameters, strict=True):
+            assert np.allclose(got.detach().numpy(), expected, rtol=1e-9), step
+
+
+def test_lambs_ratio_is_one_where_a_norm_is_zero() -> None:
+    at_zero, still = nn.Parameter(torch.zeros(3)), nn.Parameter(torch.ones(3))
+    optimizer = Lamb([at_zero, still], lr=0.1, weight_decay=0.0)
+    at_zero.grad, still.grad = torch.ones(3), torch.zeros(3)
+    optimizer.step()
+    expected = -0.1 * 0.1 / (0.001**0.5 + 1e-6)
+    assert torch.allclose(at_zero, torch.full((3,), expected), rtol=1e-6)
+    assert torch.equal(still, torch.ones(3))
+
+
+def test_lamb_scales_what_decays() -> None:
+    optimizer = build_optimizer(MaskedLm(TINY), name="lamb", learning_rate=0.1)
+    assert {(g["weight_decay"], g["adapts"]) for g in optimizer.param_groups} == {
+        (0.01, True),
+        (0.0, False),
+    }
+
+
+def test_layers_decay_as_in_electra() -> None:
+    """Depths of facts/04: embeddings 0, layer i at i + 1, heads n + 2; rate · decay^(n + 2 - d)."""
+    names = {
+        "bert.embeddings.word_embeddings.weight": 14,
+        "bert.embeddings.LayerNorm.bias": 14,
+        "bert.embeddings_project.weight": 14,
+        "bert.encoder.layer.0.output.dense.weight": 13,
+        "bert.encoder.layer.10.output.dense.weight": 3,
+        "bert.encoder.layer.11.attention.self.query.bias": 2,
+        "encoder.layer.11.attention.self.query.bias": 2,
+        "bert.pooler.dense.weight": 0,
+        "classifier.weight": 0,
+        "cls.predictions.transform.dense.weight": 0,
+    }
+    for name, power in names.items():
+        assert layer_scale(name, decay=0.8, n_layers=12) == pytest.approx(0.8**power), name
+
+
+def test_groups_hold_every_parameter_once_at_the_rate_of_its_depth() -> None:
+    model = MaskedLm(TINY, layers=LAYERS)
+    optimizer = build_optimizer(model, learning_rate=0.1, layer_decay=0.5)
+    found = {
+        id(p): (group["scale"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for p in group["params"]
+    }
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(found)
+    plain = {name for name, _ in split_by_decay(model)[1]}
+    n_layers = TINY.num_hidden_layers
+    for name, parameter in model.named_parameters():
+        scale = layer_scale(name, decay=0.5, n_layers=n_layers)
+        assert found.pop(id(parameter)) == (scale, 0.0 if name in plain else 0.01), name
+    assert not found
+    with pytest.raises(UserError, match=r"layer_decay: got 1\.5"):
+        build_optimizer(model, learning_rate=0.1, layer_decay=1.5)
+
+
+@pytest.mark.parametrize(("total", "warmup"), [(100, 10), (20, 0), (10, 10)])
+def test_electras_schedule_decays_while_it_warms_up(total: int, warmup: int) -> None:
+    for step in range(total + 3):
+        rise = min(1.0, step / warmup) if warmup else 1.0
+        expected = max(0.0, 1 - step / total) * rise
+        assert warmup_decayed(step, total=total, warmup=warmup) == pytest.approx(expected)
+
+
+def test_an_unknown_schedule_names_the_nearest() -> None:
+    assert schedule_named("bert") is warmup_linear
+    with pytest.raises(UserError, match=r"no 'elektra'; did you mean 'electra'"):
+        schedule_named("elektra")

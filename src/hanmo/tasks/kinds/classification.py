@@ -56,9 +56,10 @@ class Classifier(nn.Module):
         return Outputs(pooled, {_TARGET: self.classifier(self.dropout(pooled))})
 
     def losses(self, outputs: Outputs, batch: Batch, *, progress: float) -> Losses:
-        """Mean cross entropy over the sequences."""
+        """Mean cross entropy over the sequences that have a label."""
         logits = outputs.logits[_TARGET].float()  # [S, T]
-        total = F.cross_entropy(logits, batch.targets[_TARGET], ignore_index=-1)
+        summed = F.cross_entropy(logits, batch.targets[_TARGET], ignore_index=-1, reduction="sum")
+        total = summed / max(1, batch.totals[_TARGET])
         return Losses(total, {_TARGET: total.detach()})
 
     def forward(self, batch: Batch, progress: float = 0.0) -> Losses:
