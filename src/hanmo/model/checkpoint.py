@@ -29,7 +29,6 @@ from hanmo.model.masked_lm import MaskedLm
 
 WEIGHTS, HEADS, CONFIG = "model.safetensors", "heads.safetensors", "config.json"
 _PREFIX = "bert."
-_HEADS_PREFIX = "tags."
 _MLM_PREFIX = "cls.predictions."
 # Old names of layer normalisation, as in the first PyTorch conversions of TF checkpoints.
 _OLD_NAMES = ((".gamma", ".weight"), (".beta", ".bias"))
@@ -48,7 +47,8 @@ def save_model(
     Args:
         folder: made if absent.
         model: has `encoder` and `architecture`; its state dict uses Hugging Face's names, but for
-            the encoder's, which may be any.
+            the encoder's, which may be any. `own_heads`, if it has that, are prefixes of weights
+            that transformers does not know.
         tokenizer: a `hanmo.text.tokenizer.Tokenizer`; writes its own files.
         extra: stored in `config.json` under "hanmo".
         config: further keys of `config.json`, such as `id2label`.
@@ -59,7 +59,8 @@ def save_model(
         _renamed(name, own_name, _PREFIX): tensor.contiguous().cpu()
         for name, tensor in model.state_dict().items()
     }
-    heads = {name: tensor for name, tensor in state.items() if name.startswith(_HEADS_PREFIX)}
+    prefixes = tuple(getattr(model, "own_heads", ()))
+    heads = {name: tensor for name, tensor in state.items() if name.startswith(prefixes)}
     weights = {name: tensor for name, tensor in state.items() if name not in heads}
     write_atomic(folder / WEIGHTS, save(weights, metadata={"format": "pt"}))
     if heads:

@@ -37,6 +37,7 @@ class MaskedLm(nn.Module):
     """
 
     architecture = "BertForMaskedLM"
+    own_heads = ("tags.",)
 
     def __init__(
         self,
