@@ -481,3 +481,41 @@ def test_accumulated_it_is_the_same_run_within_rounding_and_resumes_exactly(
     run_pretrain(shards, tmp_path / "broken", accumulate=3, resume=True)
     run_pretrain(shards, tmp_path / "whole", accumulate=3)
     assert_same_run(tmp_path / "whole", tmp_path / "broken")
+
+
+@pytest.mark.parametrize("layers", ["0", "1,0", "1,1,0"])
+def test_a_start_from_some_layers_has_their_weights(
+    layers: str, shards: Path, whole: dict[str, Path], tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"size": None, "init": whole["mlm"], "layers": layers}
+    settings |= {"learning_rate": 1e-12, "weight_decay": 0.0, "steps": 1}
+    run_pretrain(shards, tmp_path / "run", **settings)
+    before = load_file(whole["mlm"] / "model.safetensors")
+    after = load_file(tmp_path / "run" / "model.safetensors")
+    chosen = [int(word) for word in layers.split(",")]
+    shape = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert shape["num_hidden_layers"] == len(chosen)
+    for name, tensor in after.items():
+        old = name
+        if name.startswith("bert.encoder.layer."):
+            _, _, _, number, rest = name.split(".", 4)
+            old = f"bert.encoder.layer.{chosen[int(number)]}.{rest}"
+        assert torch.allclose(tensor, before[old], atol=1e-7), name
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"layers": "0,7"}, r"--layers: got 0,7; .* has the layers 0 to 1"),
+        ({"layers": "a"}, r"--layers: got 'a'; expected numbers from 0"),
+        ({"layers": "-1"}, r"--layers: got '-1'"),
+        ({"layers": "0", "init": None, "size": "tiny"}, r"--layers: .* pass --init MODEL"),
+        ({"dupe_factor": 0}, r"--dupe-factor: got 0"),
+    ],
+)
+def test_bad_starts_are_refused(
+    changed: dict[str, Any], message: str, shards: Path, whole: dict[str, Path], tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"size": None, "init": whole["mlm"], **changed}
+    with pytest.raises(UserError, match=message):
+        run_pretrain(shards, tmp_path / "run", **settings)

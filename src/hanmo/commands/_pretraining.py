@@ -54,7 +54,7 @@ def build_model(
     generator = torch.Generator().manual_seed(config.seed)
     initialise(model, shape.initializer_range, generator)
     if config.init is not None:
-        fresh = checkpoint.load_into(model, config.init)
+        fresh = checkpoint.load_into(model, config.init, layers=chosen_layers(config))
         if fresh:
             say(f"init: not in {config.init}, so random: {', '.join(fresh)}")
     return model.to(device.name)
@@ -70,9 +70,17 @@ def published_dropout(config: Options, tokenizer: Tokenizer) -> dict[str, float]
 
 
 def shape_of(config: Options, tokenizer: Tokenizer) -> EncoderConfig:
+    layers = chosen_layers(config)
     if config.init is None:
         return dataclasses.replace(size_named(config.size or ""), vocab_size=tokenizer.size)
     shape = read_config(config.init / "config.json")
+    if layers is not None:
+        if max(layers) >= shape.num_hidden_layers:
+            raise UserError(
+                f"--layers: got {config.layers}; {config.init} has the layers 0 to "
+                f"{shape.num_hidden_layers - 1}"
+            )
+        shape = dataclasses.replace(shape, num_hidden_layers=len(layers))
     if config.size is not None:
         wanted = dataclasses.replace(size_named(config.size), vocab_size=shape.vocab_size)
         if wanted.parameters() != shape.parameters():
@@ -83,6 +91,25 @@ def shape_of(config: Options, tokenizer: Tokenizer) -> EncoderConfig:
             f"encode with --vocab {config.init}/vocab.txt"
         )
     return shape
+
+
+def chosen_layers(config: Options) -> list[int] | None:
+    """Return the layers of `init` that are kept, from 0; None for all.
+
+    Raises:
+        UserError: not a list of numbers with commas, or one without `init`.
+    """
+    if config.layers is None:
+        return None
+    try:
+        layers = [int(word) for word in config.layers.split(",")]
+    except ValueError:
+        layers = []
+    if not layers or min(layers) < 0:
+        raise UserError(f"--layers: got {config.layers!r}; expected numbers from 0, as in 0,1,2")
+    if config.init is None:
+        raise UserError("--layers: chooses layers of a model; pass --init MODEL too")
+    return layers
 
 
 def make_loader(config: Options, shards: ShardSet, corruptor: Any) -> Loader:
@@ -99,6 +126,7 @@ def make_loader(config: Options, shards: ShardSet, corruptor: Any) -> Loader:
         max_length=config.max_length,
         seed=config.seed,
         pack=config.pack,
+        dupe_factor=config.dupe_factor,
         workers=config.workers,
     )
 

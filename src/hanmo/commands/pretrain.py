@@ -39,6 +39,9 @@ class Config:
         objective: Name of an objective, a dotted module, or a path to a .py file.
         size: Shape: tiny, small, base, large, rbt3, rbt4, rbt6, rbtl3, or a path to a config.json.
         init: Model folder to start from (continued pre-training) instead of random weights.
+        layers: Layers of `init` to start from, as in 0,1,2 (RBT3); by default all.
+        dupe_factor: Corrupt each sequence in so many ways, in turn (static masking); by default
+            anew in every epoch.
         batch_size: Sequences a step.
         accumulate: Parts of a step that run one after the other, for batches too big for memory.
         max_length: Longest sequence in pieces, [CLS] and [SEP] included.
@@ -72,6 +75,8 @@ class Config:
     objective: str = "lert"
     size: str | None = None
     init: Path | None = None
+    layers: str | None = None
+    dupe_factor: int | None = None
     batch_size: int = 64
     accumulate: int = 1
     max_length: int = 512
@@ -137,7 +142,16 @@ def _field_names(value: Any) -> list[str]:
 
 
 def _check(config: Config) -> None:
-    for name in ("steps", "batch_size", "accumulate", "save_every", "keep", "log_every", "stop_at"):
+    for name in (
+        "steps",
+        "batch_size",
+        "accumulate",
+        "save_every",
+        "keep",
+        "log_every",
+        "stop_at",
+        "dupe_factor",
+    ):
         value = getattr(config, name)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')}: got {value}; expected ≥ 1")

@@ -65,6 +65,7 @@ class Assembler:
     max_length: int
     seed: int
     pack: bool
+    dupe_factor: int | None = None
 
     def assemble(self, selection: Selection) -> dict[str, Array]:
         """Read, corrupt and collate."""
@@ -82,7 +83,8 @@ class Assembler:
 
     def _sample(self, epoch: int, index: int, segments: list[list[int]]) -> Corrupted:
         sequence = build_sequence(self.shards, segments)
-        rng = generator(self.seed, "corrupt", epoch, index)
+        repeat = epoch if self.dupe_factor is None else epoch % self.dupe_factor
+        rng = generator(self.seed, "corrupt", repeat, index)
         corrupted = self.objective.corrupt(sequence, rng)
         if "token_type_ids" in corrupted.inputs:
             return corrupted
@@ -100,6 +102,8 @@ class Loader:
         max_length: pieces a packed row; at least the plan's.
         seed: decides order and corruption.
         pack: several sequences a row (see `batches.collate`).
+        dupe_factor: number of ways in which a sequence is corrupted, taken in turn by the epochs
+            (static masking, as BERT's data has it); None: anew in every epoch (dynamic masking).
         workers: processes that make batches ahead; 0 makes them here.
         prefetch: batches in the making; by default two for each worker.
     """
@@ -113,11 +117,13 @@ class Loader:
         max_length: int,
         seed: int,
         pack: bool = True,
+        dupe_factor: int | None = None,
         workers: int = 0,
         prefetch: int | None = None,
     ) -> None:
         _check("batch_size", batch_size, 1)
         _check("workers", workers, 0)
+        _check("dupe_factor", dupe_factor or 1, 1)
         if len(plan) == 0:
             raise UserError(f"{plan.shards.folder}: no sequences to train on: the shards are empty")
         if max_length < plan.max_length:
@@ -129,7 +135,7 @@ class Loader:
         self.seed = seed
         self.workers = workers
         self.prefetch = 2 * workers if prefetch is None else prefetch
-        self._assembler = Assembler(plan.shards, objective, max_length, seed, pack)
+        self._assembler = Assembler(plan.shards, objective, max_length, seed, pack, dupe_factor)
         # A batch may straddle two epochs, so two orders are kept.
         self._order = lru_cache(maxsize=2)(self._make_order)
 

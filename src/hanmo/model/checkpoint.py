@@ -11,7 +11,7 @@ unpickler (facts/09: no pickle from outside).
 
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,10 +125,15 @@ def load_masked_lm(folder: Path, *, dropout: float | None = None) -> MaskedLm:
     return model
 
 
-def load_into(model: nn.Module, folder: Path) -> list[str]:
+def load_into(model: nn.Module, folder: Path, *, layers: Sequence[int] | None = None) -> list[str]:
     """Start a model from a checkpoint's weights; returns the parameters it does not have.
 
     Weights of the folder that the model lacks (a pooler, a classifier) are left out.
+
+    Args:
+        model: has `encoder`.
+        folder: hanmo's or Hugging Face's.
+        layers: layer i of the model starts from layer `layers[i]` of the folder; default: from i.
 
     Raises:
         UserError: not a model folder, no encoder weights, or another shape.
@@ -138,6 +143,8 @@ def load_into(model: nn.Module, folder: Path) -> list[str]:
         state |= _read_file(folder / HEADS)
     if not any(name.startswith(_PREFIX) for name in state):
         state = {f"{_PREFIX}{name}": tensor for name, tensor in state.items()}
+    if layers is not None:
+        state = _with_layers(state, layers)
     wanted = model.state_dict()
     own_name = _encoder_name(model)
     if own_name != _PREFIX:
@@ -184,6 +191,20 @@ def without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor
     if not any(name.startswith(prefix) for name in state):
         return dict(state)
     return {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+
+
+def _with_layers(state: Mapping[str, Tensor], layers: Sequence[int]) -> dict[str, Tensor]:
+    """Keep the encoder's layers `layers`, numbered anew; a layer may be taken twice."""
+    start = f"{_PREFIX}encoder.layer."
+    kept = {name: tensor for name, tensor in state.items() if not name.startswith(start)}
+    for new, old in enumerate(layers):
+        prefix = f"{start}{old}."
+        kept |= {
+            f"{start}{new}.{name.removeprefix(prefix)}": tensor
+            for name, tensor in state.items()
+            if name.startswith(prefix)
+        }
+    return kept
 
 
 def _encoder_name(model: nn.Module) -> str:

@@ -170,6 +170,7 @@ def mask_units(
     ngram: tuple[float, ...],
     rate: float,
     shares: tuple[float, ...],
+    any_random: bool = False,
 ) -> tuple[NDArray[np.int32], IntArray]:
     """Choose units of a sequence and mask them.
 
@@ -181,6 +182,8 @@ def mask_units(
         ngram: share of units of 1, 2, 3 … words.
         rate: share of pieces to choose.
         shares: of [MASK], random and kept.
+        any_random: draw random pieces from all ids, [unusedN] and specials included, as Google's
+            script and transformers do (facts/11 trap 24).
 
     Returns:
         The masked ids [n] and the chosen positions [m], ascending.
@@ -192,7 +195,9 @@ def mask_units(
         positions,
         shares=shares,
         mask_id=vocabulary.mask_id,
-        random_ids=vocabulary.random_ids,
+        random_ids=np.arange(vocabulary.size, dtype=np.int32)
+        if any_random
+        else vocabulary.random_ids,
         rng=rng,
     )
     return masked, positions

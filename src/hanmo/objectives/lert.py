@@ -47,6 +47,7 @@ class Objective:
         ngram: Share of units of 1, 2, 3 … words.
         rate: Share of pieces chosen.
         shares: Of the chosen pieces: [MASK], random piece, kept.
+        any_random: Random pieces may be [unusedN] and specials too, as in Google's script.
     """
 
     layers: tuple[str, ...] = ("pos", "ner", "dep")
@@ -55,6 +56,7 @@ class Objective:
     ngram: tuple[float, ...] = (0.4, 0.3, 0.2, 0.1)
     rate: float = 0.15
     shares: tuple[float, ...] = (0.8, 0.1, 0.1)
+    any_random: bool = False
 
     def __post_init__(self) -> None:
         _masking.check_unit("lert.unit", self.unit)
@@ -87,6 +89,7 @@ class Objective:
             ngram=self.ngram,
             rate=self.rate,
             shares=self.shares,
+            any_random=self.any_random,
         )
         pieces = sequence.input_ids[positions]
         labels = {layer: sequence.layers[layer][positions] for layer in self.layers}

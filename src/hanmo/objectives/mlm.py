@@ -29,12 +29,14 @@ class Objective:
         ngram: Share of units of 1, 2, 3 … words; HFL's n-gram masking is 0.4 0.3 0.2 0.1.
         rate: Share of pieces chosen.
         shares: Of the chosen pieces: [MASK], random piece, kept.
+        any_random: Random pieces may be [unusedN] and specials too, as in Google's script.
     """
 
     unit: Literal["piece", "word"] = "word"
     ngram: tuple[float, ...] = (1.0,)
     rate: float = 0.15
     shares: tuple[float, ...] = (0.8, 0.1, 0.1)
+    any_random: bool = False
 
     def __post_init__(self) -> None:
         _masking.check_unit("mlm.unit", self.unit)
@@ -59,6 +61,7 @@ class Objective:
             ngram=self.ngram,
             rate=self.rate,
             shares=self.shares,
+            any_random=self.any_random,
         )
         pieces = sequence.input_ids[positions]
         return Corrupted({"input_ids": masked}, positions, {"pieces": pieces})

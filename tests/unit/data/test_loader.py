@@ -98,6 +98,24 @@ def test_seeking_far_costs_nothing(shards: ShardSet) -> None:
     assert time.perf_counter() - start < 0.2
 
 
+def test_static_masks_come_again_and_dynamic_ones_do_not(shards: ShardSet) -> None:
+    def corrupted(epoch: int, dupe_factor: int | None) -> dict[int, bytes]:
+        """Sequence → what became of it in an epoch."""
+        loader = make_loader(shards, batch_size=1, pack=False, dupe_factor=dupe_factor)
+        n = len(loader.plan)
+        steps = range(epoch * n, (epoch + 1) * n)
+        return {
+            int(loader.select(step).indices[0]): loader.batch(step)["input_ids"].tobytes()
+            for step in steps
+        }
+
+    assert corrupted(0, 2) == corrupted(2, 2) == corrupted(0, None)
+    assert corrupted(1, 2) == corrupted(3, 2) == corrupted(1, None)
+    assert corrupted(0, 2) != corrupted(1, 2)
+    assert corrupted(0, None) != corrupted(2, None)
+    assert corrupted(0, 1) == corrupted(5, 1)
+
+
 def test_a_killed_worker_is_a_clear_error(shards: ShardSet) -> None:
     loader = make_loader(shards, Suicidal(), workers=1)
     with pytest.raises(UserError, match=r"a loader worker was killed.*\(now 1\)"):

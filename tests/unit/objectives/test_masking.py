@@ -245,3 +245,22 @@ def test_the_first_unit_behind_cls_is_drawn_like_the_others() -> None:
     # Six standard deviations of a binomial share.
     shares = np.array(NGRAM)
     assert (np.abs(lengths[1:] / draws - shares) < 6 * np.sqrt(shares * (1 - shares) / draws)).all()
+
+
+def test_random_pieces_are_ordinary_ones_or_on_request_any() -> None:
+    sequence = random_sequence(np.random.default_rng(0), [1] * 2000)
+    drawn = {}
+    for any_random in (False, True):
+        masked, positions = _masking.mask_units(
+            sequence,
+            np.random.default_rng(1),
+            vocabulary(),
+            unit="piece",
+            ngram=(1.0,),
+            rate=0.9,
+            shares=(0.0, 1.0, 0.0),
+            any_random=any_random,
+        )
+        drawn[any_random] = set(masked[positions].tolist())
+    assert drawn[False] == set(vocabulary().random_ids.tolist())
+    assert drawn[True] == set(range(vocabulary().size))
