@@ -519,3 +519,16 @@ def test_bad_starts_are_refused(
     settings: dict[str, Any] = {"size": None, "init": whole["mlm"], **changed}
     with pytest.raises(UserError, match=message):
         run_pretrain(shards, tmp_path / "run", **settings)
+
+
+def test_a_run_of_an_older_hanmo_goes_on(
+    shards: Path, whole: dict[str, Path], tmp_path: Path
+) -> None:
+    run_pretrain(shards, tmp_path / "run", stop_at=5)
+    path = tmp_path / "run" / "config.toml"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith("accumulate")))
+    with pytest.raises(UserError, match="accumulate was 1, now 2"):
+        run_pretrain(shards, tmp_path / "run", accumulate=2, resume=True)
+    run_pretrain(shards, tmp_path / "run", resume=True)
+    assert_same_run(whole["mlm"], tmp_path / "run")

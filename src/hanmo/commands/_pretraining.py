@@ -131,7 +131,10 @@ def make_loader(config: Options, shards: ShardSet, corruptor: Any) -> Loader:
     )
 
 
-def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def _changed(config: Options, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Say which settings differ; one that an older hanmo did not have was at its default."""
+    defaults = artifact.default_settings(config)
+    old = {**{key: defaults[key] for key in new if key in defaults}, **old}
     return configuration.differences(
         {key: value for key, value in old.items() if key not in _FREE},
         {key: value for key, value in new.items() if key not in _FREE},
@@ -140,7 +143,7 @@ def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 def already_finished(config: Options, values: Mapping[str, Any]) -> dict[str, Any]:
     manifest = artifact.read_manifest(config.out, "checkpoint")
-    changed = _changed(manifest.config, values)
+    changed = _changed(config, manifest.config, values)
     if changed:
         raise UserError(
             f"{config.out}: already finished with other settings ({'; '.join(changed)}); "
@@ -169,7 +172,7 @@ def check_folder(config: Options, values: Mapping[str, Any]) -> None:
             f"{out}: holds an unfinished run; pass --resume to go on with it, or --overwrite"
         )
     before = configuration.read(stored)
-    changed = _changed(before, values)
+    changed = _changed(config, before, values)
     if before.get("threads", values["threads"]) != values["threads"]:
         say(
             f"resume: {values['threads']} threads, {before['threads']} before: sums are taken in "

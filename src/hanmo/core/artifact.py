@@ -62,6 +62,38 @@ class Build:
         return folder
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Tolerance:
+    """How the settings of two runs may differ though they count as the same.
+
+    Attributes:
+        names: settings that do not matter: where an input lies, for what it holds is in `inputs`.
+        defaults: what a setting is that an older hanmo did not have.
+    """
+
+    names: frozenset[str]
+    defaults: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, config: Any) -> "_Tolerance":
+        names = _NOT_CONTENT | _path_settings(config)
+        return cls(names, {} if isinstance(config, Mapping) else default_settings(config))
+
+    def allows(self, key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+        return key in self.names or old.get(key, self.defaults.get(key)) == new.get(key)
+
+
+def default_settings(config: Any) -> dict[str, Any]:
+    """Return the defaults of a dataclass's fields, as files hold them."""
+    found = {}
+    for field in dataclasses.fields(config):
+        if field.default_factory is not dataclasses.MISSING:
+            found[field.name] = plain(field.default_factory())
+        elif field.default is not dataclasses.MISSING:
+            found[field.name] = plain(field.default)
+    return found
+
+
 def plain(value: Any) -> Any:
     """Turn dataclasses, paths and tuples into what JSON and TOML can hold; `None` stays."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -104,8 +136,7 @@ def building(
         "config": {key: settings[key] for key in settings if key not in _NOT_CONTENT},
         "inputs": {name: digest(path) for name, path in sorted((inputs or {}).items())},
     }
-    # Where an input lies does not matter, what it holds is in `inputs`.
-    free = _NOT_CONTENT | _path_settings(config)
+    free = _Tolerance.of(config)
     if not _already_there(out, identity, overwrite, free):
         with exclusive(out):
             # Another run may have finished it while we came here.
@@ -116,7 +147,7 @@ def building(
 
 
 def _built(
-    out: Path, identity: dict[str, Any], free: frozenset[str], *, overwrite: bool, resumes: bool
+    out: Path, identity: dict[str, Any], free: _Tolerance, *, overwrite: bool, resumes: bool
 ) -> Iterator[Build]:
     partial = out.with_name(out.name + ".partial")
     if _start(partial, identity, free, overwrite=overwrite, resumes=resumes):
@@ -224,9 +255,7 @@ def _verify(folder: Path, name: str, facts: Mapping[str, Any]) -> None:
         raise UserError(f"{path}: SHA-256 differs from the manifest; make the folder again")
 
 
-def _already_there(
-    out: Path, identity: dict[str, Any], overwrite: bool, free: frozenset[str]
-) -> bool:
+def _already_there(out: Path, identity: dict[str, Any], overwrite: bool, free: _Tolerance) -> bool:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; expected a folder to make; choose another --out")
     if not out.exists():
@@ -253,7 +282,7 @@ def _already_there(
 def _start(
     partial: Path,
     identity: dict[str, Any],
-    free: frozenset[str],
+    free: _Tolerance,
     *,
     overwrite: bool,
     resumes: bool,
@@ -333,16 +362,14 @@ def _path_settings(config: Any) -> frozenset[str]:
     )
 
 
-def _differences(
-    made: Mapping[str, Any], wanted: Mapping[str, Any], free: frozenset[str]
-) -> list[str]:
+def _differences(made: Mapping[str, Any], wanted: Mapping[str, Any], free: _Tolerance) -> list[str]:
     changed = []
     if made["kind"] != wanted["kind"]:
         changed.append(f"kind {made['kind']!r}, not {wanted['kind']!r}")
     for part in ("config", "inputs"):
         old, new = made[part], wanted[part]
         for key in sorted(old.keys() | new.keys()):
-            if (part == "config" and key in free) or old.get(key) == new.get(key):
+            if old.get(key) == new.get(key) or (part == "config" and free.allows(key, old, new)):
                 continue
             if part == "inputs":
                 changed.append(f"the input {key} {_input_change(key, old, new)}")

@@ -488,3 +488,15 @@ def test_what_cannot_be_continued_is_thrown_away(tmp_path: Path) -> None:
     broken_off(1)
     broken_off(2)
     assert (tmp_path / "out.partial" / "half.txt").exists()
+
+
+def test_a_setting_that_is_new_since_then_was_at_its_default(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    make(out)
+    path = out / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["config"]["seed"]
+    path.write_text(json.dumps(manifest))
+    assert make(out).finished
+    with pytest.raises(UserError, match="seed was None, now 2"):
+        make(out, seed=2)
