@@ -40,7 +40,7 @@ SHAPE = {
     "initializer_range": 0.05,
 }
 SEEDS = 3
-FINETUNE: Mapping[str, Any] = {"tasks": ["sample-reviews"], "save_model": True, "threads": 1}
+FINETUNE: Mapping[str, Any] = {"tasks": ["sample-reviews"], "save_model": True, "workers": 2}
 MASKED = "老人沿着[MASK][MASK]慢慢地走。"
 PLAIN = "昨天下午，老师在北京买了三本书。"
 HIDDEN = {"mask_words": True}  # each word of PLAIN in turn
