@@ -161,7 +161,7 @@ def _readable(value: Any) -> str:
 
 def _advice(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return "; free some space and run the same command again: it continues where it was"
+        return "; free some space and run the same command again (pretrain: with --resume)"
     return ""
 
 

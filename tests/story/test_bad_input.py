@@ -510,7 +510,7 @@ def test_predict(road: Road, tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
     def bad(*words: object, parts: tuple[str, ...]) -> None:
         refused(capfd, ["predict", *words], *parts)
 
-    bad(road.model, "fil-mask", "我", parts=("no 'fil-mask'; did you mean 'fill_mask'?",))
+    bad(road.model, "fil-mask", "我", parts=("no 'fil-mask'; did you mean 'fill-mask'?",))
     bad(road.model, "fill-mask", parts=("either a TEXT or --file",))
     bad(road.model, "fill-mask", "没有", parts=("[MASK]",))
     bad(road.model, "tags", "我[MASK]", parts=("label",))

@@ -179,7 +179,7 @@ def test_a_full_disk_is_one_line_and_says_how_to_go_on(
             2,
             "",
             f"hanmo: work/part.bin: {os.strerror(number)}; free some space and run the same "
-            "command again: it continues where it was\n",
+            "command again (pretrain: with --resume)\n",
         )
 
 

@@ -5,6 +5,7 @@ empty folder; the `hanmo` lines are then parsed there, in order, as the command 
 command's resolved settings are stored where it would store them, so that `--config` is read too.
 """
 
+import contextlib
 import json
 import re
 import shlex
@@ -135,10 +136,10 @@ def test_the_annotator_of_the_readme(examples: str) -> None:
     assert sentence.layers["pos"] == (None, None, None, "wp", None, "wp")
 
 
-def test_the_task_and_the_kind_of_the_readme(examples: str) -> None:
+def test_the_task_and_the_kind_of_the_readme(examples: str, tmp_path: Path) -> None:
     import torch
 
-    from hanmo.commands import finetune
+    from hanmo.commands import finetune, predict
     from hanmo.model.checkpoint import save_model
     from hanmo.model.config import EncoderConfig
     from hanmo.model.masked_lm import MaskedLm
@@ -172,9 +173,18 @@ def test_the_task_and_the_kind_of_the_readme(examples: str) -> None:
                 epochs=20,
                 batch_size=4,
                 threads=1,
+                save_model=True,
             )
         )
         assert result["dev accuracy"] == 1.0
+        model = (Path("runs") / path.stem / "model").resolve()
+        (tmp_path / "elsewhere").mkdir(exist_ok=True)
+        with contextlib.chdir(tmp_path / "elsewhere"):  # the kind is found from anywhere
+            made = predict.run(predict.Config(model, "classify", "好"))
+        assert made is not None
+        assert made["answer"]["label"] == "好评"
+        assert sum(one["probability"] for one in made["answer"]["labels"]) == pytest.approx(1)
+        assert "好评" in made["text"].splitlines()[2]
 
 
 def test_the_size_of_the_readme(tmp_path: Path) -> None:

@@ -51,6 +51,11 @@ def run(config: Config) -> dict[str, Any]:
         )
     made = tables(collected.runs, published=config.published)
     out = config.out or config.runs[0] / "table.md"
+    if out.suffix == ".csv":
+        raise UserError(
+            f"--out {out}: names the Markdown file; expected for example {out.with_suffix('.md')} "
+            "(the .csv is written beside it)"
+        )
     table = out.with_suffix(".csv")
     if not config.overwrite:
         _refuse_other(out, f"{TITLE}\n")

@@ -172,13 +172,24 @@ def _check_keys(
     known = {flag.name for flag in flags} | ({prefix} if prefix else names)
     for key in given:
         if key not in known:
-            raise UserError(f"--config {file}: unknown key {key!r}{nearest(key, known)}")
+            raise UserError(
+                f"--config {file}: unknown key {key!r}{nearest(key, known)}{_of_kind(file)}"
+            )
     table = given.get(prefix, {}) if prefix else {}
     if not isinstance(table, Mapping):
         raise UserError(f"--config {file}: {prefix!r} must be a table of its options")
     for key in table:
         if key not in names:
             raise UserError(f"--config {file}: unknown key '{prefix}.{key}'{nearest(key, names)}")
+
+
+def _of_kind(file: str) -> str:
+    """Say what a folder is whose settings do not fit."""
+    folder = Path(file).parent if Path(file).name == MANIFEST else Path(file)
+    if not (folder / MANIFEST).is_file():
+        return ""
+    kind = read_manifest(folder).kind
+    return f"; these are the settings of a folder of kind {kind!r}, which another command makes"
 
 
 def _flatten(given: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -34,8 +34,8 @@ def load(package: str, name: str) -> ModuleType:
     if "." not in name and name.replace("-", "_") not in known:
         kind = package.rpartition(".")[2]
         raise UserError(
-            f"{kind}: no {name!r}{nearest(name, known)}; a dotted module or a path to a .py file "
-            "loads your own"
+            f"{kind}: no {name!r}{nearest(name, map(_shown, known))}; a dotted module or a path to "
+            "a .py file loads your own"
         )
     if not all(part.isidentifier() for part in module.split(".")):
         raise UserError(f"{name}: neither a module's name nor a path to a .py file")
@@ -52,6 +52,11 @@ def summary(package: str, name: str) -> str:
     path = _folder(package) / f"{name.replace('-', '_')}.py"
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     return docstring.partition("\n")[0] if docstring else ""
+
+
+def _shown(name: str) -> str:
+    """Write a plug-in's name as the command line has it."""
+    return name.replace("_", "-")
 
 
 def _folder(package: str) -> Path:

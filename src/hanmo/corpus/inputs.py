@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hanmo.core.artifact import MANIFEST, read_manifest
 from hanmo.core.errors import UserError
 from hanmo.core.files import COMPRESSIONS, format_suffix, stem
 
@@ -77,6 +78,11 @@ def _expand(path: Path) -> list[tuple[Path, Path]]:
         return [(path, Path(path.name))]
     if not path.is_dir():
         raise UserError(f"{path}: no such file or folder")
+    if (path / MANIFEST).is_file():
+        raise UserError(
+            f"{path}: a folder of kind {read_manifest(path).kind!r} that hanmo made; expected raw "
+            "text"
+        )
     below = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
     shown = [file for file in below if not any(part.startswith(".") for part in file.parts)]
     if not shown:

@@ -45,7 +45,7 @@ class Predict:
         Raises:
             UserError: a folder without a classifier or label names.
         """
-        task, kind = _task(folder), load_kind(read_extra(folder).get("kind", _DEFAULT_KIND))
+        task, kind = _task(folder), _kind(folder)
         config = read_config(folder / CONFIG)
         tokenizer = open_tokenizer(folder, config.vocab_size)
         model, _ = kind.build(random_encoder(config, seed=0), task, weights={}, seed=0)
@@ -108,6 +108,14 @@ class _Classifier:
         return answers
 
 
+def _kind(folder: Path) -> Kind:
+    name = read_extra(folder).get("kind", _DEFAULT_KIND)
+    try:
+        return load_kind(name)
+    except UserError as error:
+        raise UserError(f"{folder}: was fine-tuned by the kind {name}: {error}") from None
+
+
 def _task(folder: Path) -> Task:
     """Describe the folder's task as far as encoding and decoding need it."""
     limit = read_config(folder / CONFIG).max_position_embeddings
@@ -132,4 +140,7 @@ def _task(folder: Path) -> Task:
 
 
 def _rows(answer: Answer) -> list[tuple[str, ...]]:
-    return [(item["label"], f"{item['probability']:.4f}") for item in answer["labels"]]
+    shown: list[tuple[str, ...]] = [
+        (item["label"], f"{item['probability']:.4f}") for item in answer["labels"]
+    ]
+    return shown or [(answer["label"], "")]  # a kind may decide without probabilities

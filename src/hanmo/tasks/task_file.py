@@ -52,6 +52,11 @@ def read_task(path: Path) -> Task:
     values: dict[str, Any] = {"name": path.stem, "kind": "classification", **raw}
     for key in _TEXTS:
         _check_type(path, key, values.get(key, ""), str, "text")
+    if values["kind"].endswith(".py"):
+        # Beside the task file like its data, or from the current folder; a model that is saved
+        # names it wherever it is opened from.
+        beside = path.parent / values["kind"]
+        values["kind"] = str((beside if beside.is_file() else Path(values["kind"])).resolve())
     _check_type(path, "quoted", values.get("quoted", False), bool, "true or false")
     for key in _LISTS:
         values[key] = _texts(path, key, values.get(key, []))

@@ -471,3 +471,15 @@ def test_help_lists_the_options_of_the_kind_that_is_named(
         text = capsys.readouterr().out
         assert "--top-k" in text
         assert ("--annotator" in text) == shown
+
+
+def test_settings_of_a_folder_of_another_kind_are_named(tmp_path: Path) -> None:
+    from hanmo.core.artifact import building
+
+    with building(tmp_path / "shards", kind="shards", config={"ner_level": "word"}):
+        pass
+    for stored in (tmp_path / "shards", tmp_path / "shards" / "manifest.json"):
+        with pytest.raises(UserError, match=r"'ner_level'.*a folder of kind 'shards'"):
+            parse(
+                "annotate", registry.load("hanmo.commands", "annotate"), ["--config", str(stored)]
+            )

@@ -60,7 +60,7 @@ def test_an_unknown_name_gets_the_nearest(package: str, name: str) -> None:
     with pytest.raises(UserError) as caught:
         registry.load(f"{package}", name)
     assert str(caught.value) == (
-        f"{package}: no {name!r}; did you mean 'mlm'? (known: broken, mlm, needy, word_wise); a "
+        f"{package}: no {name!r}; did you mean 'mlm'? (known: broken, mlm, needy, word-wise); a "
         "dotted module or a path to a .py file loads your own"
     )
 

@@ -144,3 +144,9 @@ def test_real_files(data_dir: Path, tmp_path: Path) -> None:
     assert len(got) == counts["kept"] == len({d["id"] for d in got})
     assert sum(len(d["text"]) for d in got) == counts["characters"]
     assert {d["source"] for d in got} == set(names)
+
+
+def test_a_folder_of_hanmos_own_is_no_raw_text(raw: Path, tmp_path: Path) -> None:
+    run(Config([raw], tmp_path / "corpus"))
+    with pytest.raises(UserError, match="a folder of kind 'corpus' that hanmo made"):
+        run(Config([tmp_path / "corpus"], tmp_path / "other"))

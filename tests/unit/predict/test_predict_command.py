@@ -72,7 +72,7 @@ def test_a_pipe_can_be_read(mlm: Path, tmp_path: Path, capsys: pytest.CaptureFix
     [
         ({"kind": "fill-mask"}, "either a TEXT or --file"),
         ({"kind": "fill-mask", "text": "[MASK]", "file": Path("x")}, "either a TEXT or --file"),
-        ({"kind": "fil-mask", "text": "[MASK]"}, "did you mean 'fill_mask'"),
+        ({"kind": "fil-mask", "text": "[MASK]"}, "did you mean 'fill-mask'"),
         ({"kind": "fill-mask", "text": "[MASK]", "top_k": 0}, "--top-k: got 0"),
         (
             {"kind": "fill-mask", "text": "[MASK]", "options": {"mask_words": True}},

@@ -171,3 +171,5 @@ def test_the_command_replaces_only_its_own_tables(tmp_path: Path) -> None:
         mine.unlink()
     with pytest.raises(UserError, match="is a folder"):
         report.run(report.Config([tmp_path / "runs"], out=tmp_path / "runs"))
+    with pytest.raises(UserError, match="names the Markdown file"):
+        report.run(report.Config([tmp_path / "runs"], out=tmp_path / "t.csv"))

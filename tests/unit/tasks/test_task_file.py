@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hanmo.core.errors import UserError
+from hanmo.tasks.kinds import classification
 from hanmo.tasks.suite import find_task
 from task_cases import TASK, write_task
 
@@ -61,3 +62,16 @@ def test_an_unknown_task_names_the_nearest() -> None:
         find_task("chnsenticrop")
     with pytest.raises(UserError, match=r"absent\.toml: no such task file"):
         find_task("absent.toml")
+
+
+def test_a_kind_of_ones_own_is_looked_for_beside_the_task_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, elsewhere = write_task(tmp_path / "task"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    source = Path(classification.__file__).read_text(encoding="utf-8")
+    for folder in (elsewhere, task.parent):  # from the current folder, then beside the file
+        (folder / "mine.py").write_text(source, encoding="utf-8")
+        task.write_text('kind = "mine.py"\n' + TASK, encoding="utf-8")
+        assert find_task(str(task)).kind == str(folder / "mine.py")
