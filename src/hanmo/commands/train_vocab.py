@@ -99,13 +99,13 @@ def _check_out(config: Config, vocab: list[str] | None = None) -> None:
 
 
 def _files(inputs: list[Path]) -> list[Path]:
-    from hanmo.core.artifact import MANIFEST, STATE, read_manifest
+    from hanmo.core.artifact import STATE, is_ours, read_manifest
     from hanmo.core.errors import UserError
     from hanmo.core.files import format_suffix
 
     files: list[Path] = []
     for path in inputs:
-        if (path / MANIFEST).is_file():
+        if is_ours(path):
             names = sorted(read_manifest(path, "corpus").files)
             files += [path / name for name in names if name.startswith("part-")]
         elif (path / STATE).is_dir():

@@ -223,6 +223,15 @@ def verify(folder: Path) -> None:
         _verify(folder, name, facts)
 
 
+def is_ours(folder: Path) -> bool:
+    """Whether a folder is one that hanmo finished: other programs write manifest.json files too."""
+    try:
+        raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(raw, dict) and {"kind", "version", "files"} <= raw.keys()
+
+
 def checked(path: Path) -> Path:
     """Return `path`, compared with the manifest that names it: of its folder, or of the one above.
 
@@ -232,7 +241,7 @@ def checked(path: Path) -> Path:
         UserError: the file was cut short or changed since it was made; names it.
     """
     for folder in (path.parent, path.parent.parent):
-        if (folder / MANIFEST).is_file():
+        if is_ours(folder):
             name = path.relative_to(folder).as_posix()
             facts = read_manifest(folder).files.get(name)
             if facts is not None:

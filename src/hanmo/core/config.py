@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from hanmo.core import registry
-from hanmo.core.artifact import MANIFEST, plain, read_manifest
+from hanmo.core.artifact import MANIFEST, is_ours, plain, read_manifest
 from hanmo.core.conform import conform, element, without_none
 from hanmo.core.errors import UserError, nearest
 from hanmo.core.files import write_atomic
@@ -186,7 +186,7 @@ def _check_keys(
 def _of_kind(file: str) -> str:
     """Say what a folder is whose settings do not fit."""
     folder = Path(file).parent if Path(file).name == MANIFEST else Path(file)
-    if not (folder / MANIFEST).is_file():
+    if not is_ours(folder):
         return ""
     kind = read_manifest(folder).kind
     return f"; these are the settings of a folder of kind {kind!r}, which another command makes"

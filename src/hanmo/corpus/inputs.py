@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hanmo.core.artifact import MANIFEST, read_manifest
+from hanmo.core.artifact import is_ours, read_manifest
 from hanmo.core.errors import UserError
 from hanmo.core.files import COMPRESSIONS, format_suffix, stem
 
@@ -78,7 +78,7 @@ def _expand(path: Path) -> list[tuple[Path, Path]]:
         return [(path, Path(path.name))]
     if not path.is_dir():
         raise UserError(f"{path}: no such file or folder")
-    if (path / MANIFEST).is_file():
+    if is_ours(path):
         raise UserError(
             f"{path}: a folder of kind {read_manifest(path).kind!r} that hanmo made; expected raw "
             "text"

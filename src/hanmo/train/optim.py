@@ -5,6 +5,7 @@ on everything but biases and layer normalisation; linear warm-up, then linear de
 LAMB, torch's AdamW, ELECTRA's warm-up and its layer-wise decay of the learning rate.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -16,7 +17,11 @@ from hanmo.core.errors import UserError, nearest
 
 
 class BertAdamW(torch.optim.Optimizer):
-    """Adam with decoupled weight decay and without bias correction.
+    """Adam with decoupled weight decay and without bias correction; with trust ratios it is LAMB.
+
+    LAMB (You et al. 2020) as google-research/albert's `lamb_optimizer.py` has it (facts/05): the
+    update m / (√v + ε) + decay · w of each parameter is scaled by ‖w‖ / ‖update‖, by 1 when either
+    is 0. Groups that do not decay (layer normalisation, biases) are not to be scaled either.
 
     Args:
         params: parameters or groups; a group's `weight_decay` overrides the default.
@@ -24,6 +29,7 @@ class BertAdamW(torch.optim.Optimizer):
         betas: decay rates of the moments.
         eps: added to the root of the second moment.
         weight_decay: share of lr by which weights shrink each step.
+        adapts: scale updates by their trust ratio; a group's `adapts` overrides it.
     """
 
     def __init__(
@@ -34,9 +40,10 @@ class BertAdamW(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-6,
         weight_decay: float = 0.01,
+        adapts: bool = False,
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, defaults)
+        super().__init__(params, {**defaults, "adapts": adapts})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -51,63 +58,27 @@ class BertAdamW(torch.optim.Optimizer):
     def _update(self, group: Mapping[str, Any], params: list[nn.Parameter]) -> None:
         m, denominators = _update_moments(group, params, self.state)
         weights: list[Tensor] = list(params)
+        if group["adapts"]:
+            _step_by_trust(group, weights, torch._foreach_div(m, denominators))
+            return
         # w -= lr · (m / (√v + ε) + decay · w), with the weight before the step on the right.
         if group["weight_decay"]:
             torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
         torch._foreach_addcdiv_(weights, m, denominators, -group["lr"])
 
 
-class Lamb(torch.optim.Optimizer):
-    """LAMB (You et al. 2020) as google-research/albert's `lamb_optimizer.py` has it (facts/05).
-
-    BERT's moments without bias correction; the update m / (√v + ε) + decay · w of each parameter is
-    scaled by ‖w‖ / ‖update‖, by 1 when either is 0. Parameters that do not decay (layer
-    normalisation, biases) are not scaled either.
-
-    Args:
-        params: parameters or groups; a group's `weight_decay` overrides the default.
-        lr: learning rate, usually set by the loop before each step.
-        betas: decay rates of the moments.
-        eps: added to the root of the second moment.
-        weight_decay: decoupled decay; a group with 0 is neither decayed nor scaled.
-    """
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        *,
-        lr: float,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-6,
-        weight_decay: float = 0.01,
-    ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, {**defaults, "adapts": True})
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Update every parameter that has a gradient."""
-        loss = closure() if closure else None
-        for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
-            if params:
-                self._update(group, params)
-        return loss
-
-    def _update(self, group: Mapping[str, Any], params: list[nn.Parameter]) -> None:
-        m, denominators = _update_moments(group, params, self.state)
-        weights: list[Tensor] = list(params)
-        updates = torch._foreach_div(m, denominators)
-        if group["weight_decay"]:
-            torch._foreach_add_(updates, weights, alpha=group["weight_decay"])
-        if group["adapts"]:
-            sizes, lengths = torch._foreach_norm(weights), torch._foreach_norm(updates)
-            ratios = [
-                torch.where((size > 0) & (length > 0), size / length, torch.ones_like(size))
-                for size, length in zip(sizes, lengths, strict=True)
-            ]
-            torch._foreach_mul_(updates, ratios)
-        torch._foreach_add_(weights, updates, alpha=-group["lr"])
+def _step_by_trust(
+    group: Mapping[str, Any], weights: list[Tensor], updates: tuple[Tensor, ...]
+) -> None:
+    """Take LAMB's step: each update scaled by ‖w‖ / ‖update‖."""
+    torch._foreach_add_(updates, weights, alpha=group["weight_decay"])
+    sizes, lengths = torch._foreach_norm(weights), torch._foreach_norm(updates)
+    ratios = [
+        torch.where((size > 0) & (length > 0), size / length, torch.ones_like(size))
+        for size, length in zip(sizes, lengths, strict=True)
+    ]
+    torch._foreach_mul_(updates, ratios)
+    torch._foreach_add_(weights, updates, alpha=-group["lr"])
 
 
 def _update_moments(
@@ -132,7 +103,7 @@ def _update_moments(
 OPTIMISERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": BertAdamW,
     "adamw-torch": torch.optim.AdamW,
-    "lamb": Lamb,
+    "lamb": functools.partial(BertAdamW, adapts=True),
 }
 
 

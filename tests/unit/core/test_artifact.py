@@ -500,3 +500,13 @@ def test_a_setting_that_is_new_since_then_was_at_its_default(tmp_path: Path) -> 
     assert make(out).finished
     with pytest.raises(UserError, match="seed was None, now 2"):
         make(out, seed=2)
+
+
+@pytest.mark.parametrize("text", ['{"name": "a web page"}', "[1]", "no JSON"])
+def test_somebody_elses_manifest_is_none_of_ours(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "model" / "vocab.txt"
+    path.parent.mkdir()
+    path.write_text("mine")
+    for folder in (tmp_path, path.parent):
+        (folder / "manifest.json").write_text(text)
+        assert checked(path) == path
