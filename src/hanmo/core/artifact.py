@@ -289,12 +289,7 @@ def _already_there(out: Path, identity: dict[str, Any], overwrite: bool, free: _
 
 
 def _start(
-    partial: Path,
-    identity: dict[str, Any],
-    free: _Tolerance,
-    *,
-    overwrite: bool,
-    resumes: bool,
+    partial: Path, identity: dict[str, Any], free: _Tolerance, *, overwrite: bool, resumes: bool
 ) -> bool:
     """Begin or continue a folder; True when all of it is there and only its name is missing."""
     started, manifest = partial / STATE / _STARTED, partial / MANIFEST
@@ -381,16 +376,11 @@ def _differences(made: Mapping[str, Any], wanted: Mapping[str, Any], free: _Tole
             if old.get(key) == new.get(key) or (part == "config" and free.allows(key, old, new)):
                 continue
             if part == "inputs":
-                changed.append(f"the input {key} {_input_change(key, old, new)}")
+                what = "holds something else than then" if key in new else "is no longer there"
+                changed.append(f"the input {key} {what if key in old else 'is new'}")
             else:
                 changed.append(f"{key} was {old.get(key)!r}, now {new.get(key)!r}")
     return changed
-
-
-def _input_change(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    if key not in old:
-        return "is new"
-    return "holds something else than then" if key in new else "is no longer there"
 
 
 def _why_unfinished(folder: Path) -> str:
