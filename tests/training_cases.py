@@ -15,7 +15,9 @@ from hanmo.annotate.store import write_part
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.commands import encode, pretrain
 from hanmo.core.artifact import building
-from hanmo.data.batches import Array, EncodedSequence, collate
+from hanmo.data.batches import collate
+from hanmo.data.draws import Draws
+from hanmo.data.ragged import Array, Sequences, join
 from hanmo.model.config import EncoderConfig, hugging_face_config
 from hanmo.model.trainable import Batch
 from hanmo.objectives._objective import Objective, Vocabulary
@@ -44,7 +46,7 @@ def vocabulary() -> Vocabulary:
 
 def random_sequence(
     rng: np.random.Generator, words: Sequence[int], *, missing: float = 0.2
-) -> EncodedSequence:
+) -> Sequences:
     """[CLS], words of the given lengths in random characters with random labels, [SEP]."""
     made, n = tokenizer(), sum(words)
     ids = np.concatenate([[made.cls_id], rng.choice(made.random_ids, n), [made.sep_id]])
@@ -60,7 +62,19 @@ def random_sequence(
         inner = np.repeat(of_word, words)
         layers[name] = np.concatenate([[-1], inner, [-1]]).astype(np.int8)
     types = np.zeros(n + 2, dtype=np.int8)
-    return EncodedSequence(ids.astype(np.int32), starts, maskable, types, layers)
+    return Sequences(ids.astype(np.int32), starts, maskable, types, layers)
+
+
+def join_sequences(parts: Sequence[Sequences]) -> Sequences:
+    """Sequences one after the other."""
+    return Sequences(
+        np.concatenate([part.input_ids for part in parts]),
+        np.concatenate([part.word_starts for part in parts]),
+        np.concatenate([part.maskable for part in parts]),
+        np.concatenate([part.token_type_ids for part in parts]),
+        {name: np.concatenate([part.layers[name] for part in parts]) for name in parts[0].layers},
+        np.cumsum([0, *(n for part in parts for n in part.lengths)]),
+    )
 
 
 def random_arrays(
@@ -71,8 +85,9 @@ def random_arrays(
     for number in range(n):
         rng = np.random.default_rng([seed, number])
         sequence = random_sequence(rng, rng.integers(1, 4, int(rng.integers(4, 12))).tolist())
-        samples.append(objective.corrupt(sequence, rng, vocabulary()))
-    return collate(samples, max_length=64, pad_id=0, pack=pack)
+        draws = Draws.of(seed * 1000 + number, sequence.offsets)
+        samples.append(objective.corrupt(sequence, draws, vocabulary()))
+    return collate(join(samples), max_length=64, pad_id=0, pack=pack)
 
 
 def random_batch(objective: Objective, *, seed: int = 0, n: int = 6, pack: bool = True) -> Batch:

@@ -10,6 +10,7 @@ import torch
 
 from hanmo.core import registry
 from hanmo.data.batches import collate
+from hanmo.data.ragged import join
 from hanmo.model.checkpoint import random_encoder
 from hanmo.model.trainable import Batch
 from hanmo.tasks import batches
@@ -61,7 +62,7 @@ def build(kind: Kind, task: Task, seed: int = 0) -> Any:
 
 def batch_of(features: list[Features]) -> Batch:
     sequences = [sequence for one in features for sequence in one.sequences]
-    return Batch.from_arrays(collate(sequences, max_length=24, pad_id=0, pack=True))
+    return Batch.from_arrays(collate(join(sequences), max_length=24, pad_id=0, pack=True))
 
 
 def test_sequences_fit_and_begin_with_cls(features: list[Features]) -> None:
@@ -91,7 +92,7 @@ def test_losses_are_finite_and_reach_every_parameter(
 def test_the_losses_of_the_parts_add_up(kind: Kind, task: Task, features: list[Features]) -> None:
     model = build(kind, task).eval()
     sequences = [sequence for one in features for sequence in one.sequences]
-    arrays = collate(sequences, max_length=24, pad_id=0, pack=False)
+    arrays = collate(join(sequences), max_length=24, pad_id=0, pack=False)
     whole, parts = model(Batch.from_arrays(arrays)), parts_of(arrays, 2)
     assert len(parts) == 2
     total = sum(model(part).total.item() for part in parts)

@@ -13,14 +13,24 @@ import torch
 
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.core import registry
-from hanmo.data.batches import Corrupted, EncodedSequence, collate
+from hanmo.data.batches import collate
+from hanmo.data.draws import Draws
+from hanmo.data.ragged import Corrupted, Sequences, join
 from hanmo.model import checkpoint
 from hanmo.model.encoder import initialise
 from hanmo.model.trainable import Batch
 from hanmo.objectives._objective import PACKAGE, Corruptor, Objective, make_objective
 from hanmo.train.loop import parts_of
 from hanmo.train.optim import build_optimizer
-from training_cases import TINY, random_arrays, random_batch, random_sequence, tokenizer, vocabulary
+from training_cases import (
+    TINY,
+    join_sequences,
+    random_arrays,
+    random_batch,
+    random_sequence,
+    tokenizer,
+    vocabulary,
+)
 
 WORDS = [1, 2, 3, 1, 1, 4, 2, 2, 1, 3]
 
@@ -42,9 +52,9 @@ def build(objective: Objective, seed: int = 0) -> Any:
     return model.eval()
 
 
-def corrupt(objective: Objective, seed: int, sequence: EncodedSequence | None = None) -> Corrupted:
+def corrupt(objective: Objective, seed: int, sequence: Sequences | None = None) -> Corrupted:
     sequence = sequence or random_sequence(np.random.default_rng(seed), WORDS)
-    return objective.corrupt(sequence, np.random.default_rng([seed, 1]), vocabulary())
+    return objective.corrupt(sequence, Draws.of(seed, sequence.offsets), vocabulary())
 
 
 def assert_same(one: Corrupted, two: Corrupted) -> None:
@@ -78,6 +88,23 @@ def test_corrupt_is_pure_and_leaves_its_input_alone(objective: Objective) -> Non
         assert not np.shares_memory(made.inputs["input_ids"], sequence.input_ids)
 
 
+def test_many_at_once_are_what_each_is_alone(objective: Objective) -> None:
+    rng = np.random.default_rng(3)
+    parts = [
+        random_sequence(rng, rng.integers(1, 5, int(rng.integers(1, 40))).tolist())
+        for _ in range(20)
+    ]
+    many = join_sequences(parts)
+    draws = Draws.of(5, many.offsets)
+    alone = [
+        objective.corrupt(part, Draws(draws.keys[i : i + 1], part.offsets), vocabulary())
+        for i, part in enumerate(parts)
+    ]
+    made = objective.corrupt(many, draws, vocabulary())
+    assert_same(made, join(alone))
+    assert np.array_equal(made.offsets, many.offsets)
+
+
 def test_other_chance_gives_another_corruption(objective: Objective) -> None:
     sequence = random_sequence(np.random.default_rng(0), WORDS * 3)
     made = [corrupt(objective, seed, sequence).inputs["input_ids"].tobytes() for seed in range(10)]
@@ -102,9 +129,9 @@ def test_a_corruptor_pickles_and_corrupts_alike(name: str, objective: Objective)
     sequence = random_sequence(np.random.default_rng(1), WORDS)
     corruptor = Corruptor(name, {}, vocabulary())
     copied = pickle.loads(pickle.dumps(corruptor))
-    expected = objective.corrupt(sequence, np.random.default_rng(2), vocabulary())
-    assert_same(corruptor.corrupt(sequence, np.random.default_rng(2)), expected)
-    assert_same(copied.corrupt(sequence, np.random.default_rng(2)), expected)
+    expected = objective.corrupt(sequence, Draws.of(2, sequence.offsets), vocabulary())
+    assert_same(corruptor.corrupt(sequence, Draws.of(2, sequence.offsets)), expected)
+    assert_same(copied.corrupt(sequence, Draws.of(2, sequence.offsets)), expected)
 
 
 @pytest.mark.parametrize("progress", [0.0, 0.3, 1.0])
@@ -145,7 +172,7 @@ def test_a_batch_without_positions(objective: Objective) -> None:
         Corrupted(one.inputs, one.positions[:0], {k: v[:0] for k, v in one.targets.items()})
         for one in made
     ]
-    arrays = collate(nothing, max_length=32, pad_id=0, pack=False)
+    arrays = collate(join(nothing), max_length=32, pad_id=0, pack=False)
     batch = Batch.from_arrays(arrays)
     model = build(objective)
     losses = model(batch, progress=1.0)

@@ -50,7 +50,8 @@ import dataclasses
 
 import numpy as np
 
-from hanmo.data.batches import Corrupted
+from hanmo.data.ragged import Corrupted
+from hanmo.objectives._objective import each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,10 @@ class Objective:
     def layers(self):
         return ("pos",)
 
-    def corrupt(self, sequence, rng, vocabulary):
+    def corrupt(self, sequences, draws, vocabulary):
+        return each(self.turn, sequences, draws)
+
+    def turn(self, sequence, rng):
         ids = sequence.input_ids.copy()
         starts = np.flatnonzero(sequence.word_starts)
         chosen = []

@@ -16,7 +16,8 @@ import pytest
 
 from hanmo.core import config as configuration
 from hanmo.core import registry
-from hanmo.data.batches import EncodedSequence
+from hanmo.data.draws import Draws
+from hanmo.data.ragged import Sequences
 from hanmo.objectives._objective import Vocabulary, make_objective
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,11 +116,11 @@ def test_the_objective_of_the_readme(examples: str) -> None:
     objective = make_objective("my/span.py", {"rate": 0.5})
     inner = np.ones(12, dtype=np.bool_)
     inner[[0, -1]] = False
-    sequence = EncodedSequence(
+    sequence = Sequences(
         np.arange(100, 112, dtype=np.int32), inner, inner, np.zeros(12, dtype=np.int8), {}
     )
     vocabulary = Vocabulary(200, 4, np.arange(5, 200))
-    corrupted = objective.corrupt(sequence, np.random.default_rng(1), vocabulary)
+    corrupted = objective.corrupt(sequence, Draws.of(1, sequence.offsets), vocabulary)
     masked = corrupted.inputs["input_ids"]
     assert len(corrupted.positions) == 5
     assert (masked[corrupted.positions] == 4).all()

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing.connection import wait
 from typing import Any, Protocol
@@ -28,16 +28,21 @@ from numpy.typing import NDArray
 
 from hanmo.core.errors import UserError
 from hanmo.core.seeds import generator
-from hanmo.data.batches import Array, Corrupted, EncodedSequence, collate
-from hanmo.data.sequences import SequencePlan, build_sequence
+from hanmo.data.batches import collate
+from hanmo.data.draws import Draws, keys
+from hanmo.data.ragged import Array, Corrupted, Sequences, join
+from hanmo.data.sequences import SequencePlan, read_sequences
 from hanmo.data.shards import ShardSet
+
+# Sequences corrupted in one call: their arrays stay in the cache.
+_AT_ONCE = 256
 
 
 class Corruptor(Protocol):
     """The half of an objective that the loader needs: numpy in, numpy out, no state."""
 
-    def corrupt(self, sequence: EncodedSequence, rng: np.random.Generator) -> Corrupted:
-        """Corrupt one sequence; `rng` is the only source of chance."""
+    def corrupt(self, sequences: Sequences, draws: Draws) -> Corrupted:
+        """Corrupt sequences; `draws` is the only source of chance."""
         ...
 
 
@@ -69,27 +74,23 @@ class Assembler:
 
     def assemble(self, selection: Selection) -> dict[str, Array]:
         """Read, corrupt and collate."""
-        samples = [
-            self._sample(*place)
-            for place in zip(
-                selection.epochs.tolist(),
-                selection.indices.tolist(),
-                selection.ranges.tolist(),
-                strict=True,
-            )
-        ]
+        n = len(selection.indices)
+        made = join(
+            [self._corrupt(selection, slice(i, i + _AT_ONCE)) for i in range(0, n, _AT_ONCE)]
+        )
         pad_id = self.shards.legend.special_ids["pad"]
-        return collate(samples, max_length=self.max_length, pad_id=pad_id, pack=self.pack)
+        return collate(made, max_length=self.max_length, pad_id=pad_id, pack=self.pack)
 
-    def _sample(self, epoch: int, index: int, segments: list[list[int]]) -> Corrupted:
-        sequence = build_sequence(self.shards, segments)
-        repeat = epoch if self.dupe_factor is None else epoch % self.dupe_factor
-        rng = generator(self.seed, "corrupt", repeat, index)
-        corrupted = self.objective.corrupt(sequence, rng)
+    def _corrupt(self, selection: Selection, here: slice) -> Corrupted:
+        epochs, indices = selection.epochs[here], selection.indices[here]
+        repeats = epochs if self.dupe_factor is None else epochs % self.dupe_factor
+        sequences = read_sequences(self.shards, selection.ranges[here])
+        draws = Draws(keys(self.seed, "corrupt", repeats, indices), sequences.offsets)
+        corrupted = self.objective.corrupt(sequences, draws)
         if "token_type_ids" in corrupted.inputs:
             return corrupted
-        inputs = {**corrupted.inputs, "token_type_ids": sequence.token_type_ids}
-        return Corrupted(inputs, corrupted.positions, corrupted.targets)
+        inputs = {**corrupted.inputs, "token_type_ids": sequences.token_type_ids}
+        return replace(corrupted, inputs=inputs)
 
 
 class Loader:

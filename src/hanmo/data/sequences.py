@@ -6,7 +6,7 @@ set of shards serves every length. Whole sentences of one document are taken whi
 Every piece is in exactly one sequence (of the "single" pairing).
 
     plan = plan_sequences(shards, max_length=128)
-    plan.sequence(0).input_ids  # [CLS] … [SEP]
+    plan.sequences(np.array([0])).input_ids  # [CLS] … [SEP]
 
 Followed: google-research/bert `create_pretraining_data.py`, with two deviations: documents are
 not repeated with other masks (the loader masks anew in each epoch), and the short length is drawn
@@ -22,11 +22,9 @@ from numpy.typing import NDArray
 from hanmo.annotate.tagsets import MISSING
 from hanmo.core.errors import UserError
 from hanmo.core.seeds import generator
-from hanmo.data.batches import EncodedSequence
 from hanmo.data.documents import Documents
+from hanmo.data.ragged import Sequences, ranges
 from hanmo.data.shards import ShardSet
-
-__all__ = ["EncodedSequence", "SequencePlan", "build_sequence", "plan_sequences"]
 
 SHORTEST = 2  # shortest target of a short sequence, as in create_pretraining_data.py
 
@@ -63,9 +61,9 @@ class SequencePlan:
         shard = self.shard[index].astype(np.int64)
         return np.stack([shard, self.start[index], self.stop[index]], axis=-1)
 
-    def sequence(self, index: int) -> EncodedSequence:
-        """Read one sequence: [CLS] segment [SEP], and a further segment [SEP] for each pair."""
-        return build_sequence(self.shards, self.ranges(np.array([index]))[0].tolist())
+    def sequences(self, index: NDArray[np.int64]) -> Sequences:
+        """Read sequences: [CLS] segment [SEP], and a further segment [SEP] for each pair."""
+        return read_sequences(self.shards, self.ranges(index))
 
 
 def plan_sequences(
@@ -108,33 +106,50 @@ def plan_sequences(
     return SequencePlan(shards, max_length, numbers[:, None], start[:, None], stop[:, None])
 
 
-def build_sequence(shards: ShardSet, segments: list[list[int]]) -> EncodedSequence:
-    """Read segments (shard, start, stop) into one sequence with its specials."""
-    n = sum(stop - start for _, start, stop in segments) + len(segments) + 1
-    input_ids = np.empty(n, dtype=np.int32)
-    word_starts = np.ones(n, dtype=np.bool_)
-    maskable = np.ones(n, dtype=np.bool_)
-    token_type_ids = np.zeros(n, dtype=np.int8)
-    layers = {name: np.full(n, MISSING, dtype=np.int8) for name in shards.legend.layers}
+def read_sequences(shards: ShardSet, segments: NDArray[np.int64]) -> Sequences:
+    """Read S sequences of K segments from the shards, with their specials.
+
+    Args:
+        shards: where the pieces are.
+        segments: int64 [S, K, 3], shard, start and stop of each; see `SequencePlan.ranges`.
+    """
+    n_segments = segments.shape[1]
+    sizes = segments[:, :, 2] - segments[:, :, 1]  # [S, K]
+    offsets = np.concatenate([[0], np.cumsum(sizes.sum(axis=1) + n_segments + 1)])
+    # Each segment goes behind [CLS], the segments before it, and their [SEP]s.
+    before = np.cumsum(sizes + 1, axis=1) - sizes
+    begins = (offsets[:-1, None] + before).reshape(-1)  # [S · K]
+    sizes = sizes.reshape(-1)
+    n = int(offsets[-1])
     special_ids = shards.legend.special_ids
-    input_ids[0] = special_ids["cls"]
-    maskable[0] = False
-    begin = 1
-    for number, (shard, start, stop) in enumerate(segments):
-        part = shards.shards[shard]
-        end = begin + stop - start
-        input_ids[begin:end] = part.ids[start:stop]
-        word_starts[begin:end] = part.word_starts[start:stop]
-        # A word longer than a whole sequence is cut: its rest is a word of its own.
-        word_starts[begin] = True
+    specials = np.concatenate([offsets[:-1], begins + sizes])
+    input_ids = np.empty(n, dtype=np.int32)
+    input_ids[offsets[:-1]] = special_ids["cls"]
+    input_ids[begins + sizes] = special_ids["sep"]
+    maskable = np.ones(n, dtype=np.bool_)
+    maskable[specials] = False
+    word_starts = np.empty(n, dtype=np.bool_)
+    word_starts[specials] = True
+    layers = {name: np.full(n, MISSING, dtype=np.int8) for name in shards.legend.layers}
+    homes = segments[:, :, 0].reshape(-1)
+    starts = segments[:, :, 1].reshape(-1)
+    for number in np.unique(homes).tolist():
+        part, here = shards.shards[number], homes == number
+        within = ranges(sizes[here])
+        source = within + np.repeat(starts[here], sizes[here])
+        goal = within + np.repeat(begins[here], sizes[here])
+        input_ids[goal] = part.ids[source]
+        word_starts[goal] = part.word_starts[source]
         for name, labels in layers.items():
-            labels[begin:end] = part.layers[name][start:stop]
-        input_ids[end] = special_ids["sep"]
-        maskable[end] = False
-        if number:
-            token_type_ids[begin : end + 1] = number
-        begin = end + 1
-    return EncodedSequence(input_ids, word_starts, maskable, token_type_ids, layers)
+            labels[goal] = part.layers[name][source]
+    # A word longer than a whole sequence is cut: its rest is a word of its own.
+    word_starts[begins[sizes > 0]] = True
+    token_type_ids = np.zeros(n, dtype=np.int8)
+    if n_segments > 1:
+        numbers = np.tile(np.arange(n_segments), len(segments))
+        extents = sizes + 1 + (numbers == 0)  # the first has [CLS] too
+        token_type_ids[:] = np.repeat(numbers, extents)
+    return Sequences(input_ids, word_starts, maskable, token_type_ids, layers, offsets)
 
 
 def _single(

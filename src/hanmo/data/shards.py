@@ -6,7 +6,7 @@ The folder holds `vocab.txt`, and `00000.bin` with `00000.idx` for each shard (t
     with ShardWriter(folder, vocab=tokenizer.vocab, layers={"pos": POS}) as writer:
         writer.add(documents)
     shards = ShardSet.open(Path("work/shards/zhwiki"))
-    shards.piece_range(0, 0, 126).input_ids
+    shards.shards[0].ids[:126]
 """
 
 import os
@@ -23,7 +23,6 @@ from hanmo.core.artifact import Manifest, read_manifest
 from hanmo.core.errors import UserError
 from hanmo.core.files import sha256
 from hanmo.core.log import Progress
-from hanmo.data.batches import EncodedSequence
 from hanmo.data.documents import Documents, join
 from hanmo.data.shard_file import Legend, read_shard, stored_digest, write_shard
 from hanmo.text.vocab import SPECIALS, VOCAB_FILE, write_vocab
@@ -164,18 +163,6 @@ class ShardSet:
     def special_ids(self) -> dict[str, int]:
         """Ids of "pad", "unk", "cls", "sep" and "mask"."""
         return dict(self.legend.special_ids)
-
-    def piece_range(self, shard: int, start: int, stop: int) -> EncodedSequence:
-        """Pieces `start` to `stop` of a shard as they are, without [CLS] and [SEP]."""
-        part = self.shards[shard]
-        n = stop - start
-        return EncodedSequence(
-            part.ids[start:stop].astype(np.int32),
-            part.word_starts[start:stop].astype(np.bool_),
-            np.ones(n, dtype=np.bool_),
-            np.zeros(n, dtype=np.int8),
-            {name: labels[start:stop] for name, labels in part.layers.items()},
-        )
 
 
 def _reopen(folder: Path) -> ShardSet:

@@ -10,20 +10,23 @@ one unit, go on behind them. How this met the budget upstream is not published; 
 are then shuffled like any others (facts/03, an inference). Units are drawn 40/30/20/10; because a
 long one fits less often into what is left of a budget, the chosen ones are 44/30/18/9 at length
 512 and 51/27/15/7 at length 128 (crf words of wiki, news and technology; 2,000 sequences each).
+ALBERT's shares, 1/n, are 6/11 3/11 2/11 (facts/05).
 
 Replacing: 80 % [MASK], 10 % a random piece, 10 % kept, drawn for each piece (facts/02).
+
+Every rule runs over many sequences at once (`data/ragged.py`: S sequences, N pieces in all), and
+gives each what it would get alone.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hanmo.core.errors import UserError
-from hanmo.data.batches import EncodedSequence
+from hanmo.data.draws import Draws
+from hanmo.data.ragged import IntArray, Sequences
 from hanmo.objectives._objective import Vocabulary
 
-IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
-
 
 UNITS = ("piece", "word")
 
@@ -60,77 +63,117 @@ def check_rate(name: str, rate: float) -> None:
         raise UserError(f"{name}: got {rate}; expected a share between 0 and 1")
 
 
-def budget(n_pieces: int, rate: float) -> int:
-    """Return how many pieces may be chosen of a sequence of `n_pieces`, specials counted."""
-    return max(1, round(n_pieces * rate))
+def budgets(sequences: Sequences, rate: float) -> IntArray:
+    """Return how many pieces may be chosen of each sequence, specials counted: int64 [S]."""
+    return np.maximum(1, np.rint(sequences.lengths * rate).astype(np.int64))
 
 
 def unit_starts(
-    word_starts: BoolArray,
-    maskable: BoolArray,
-    *,
-    unit: str,
-    ngram: tuple[float, ...],
-    rng: np.random.Generator,
+    sequences: Sequences, *, unit: str, ngram: tuple[float, ...], draws: Draws
 ) -> BoolArray:
     """Mark where each unit begins.
 
     Args:
-        word_starts: [n] first pieces of words.
-        maskable: [n] False at specials; a special ends a unit.
+        sequences: N pieces.
         unit: "piece" or "word".
         ngram: share of units of 1, 2, 3 … words (or pieces).
-        rng: draws the lengths of n-grams.
+        draws: the lengths of n-grams.
 
     Returns:
-        bool [n]: True at the first piece of each unit; specials are units of their own.
+        bool [N]: True at the first piece of each unit; specials are units of their own.
     """
-    n = len(maskable)
-    starts = np.ones(n, dtype=np.bool_) if unit == "piece" else word_starts | ~maskable
-    # A piece behind a special always begins a unit, whatever the words say.
-    starts[0] = True
-    starts[1:] |= ~maskable[:-1]
+    maskable = sequences.maskable
+    special = ~maskable
+    starts = (
+        np.ones(len(maskable), np.bool_) if unit == "piece" else sequences.word_starts | special
+    )
+    # A piece behind a special, or a first one, always begins a unit, whatever the words say.
+    starts[sequences.offsets[:-1]] = True
+    starts[1:] |= special[:-1]
     if len(ngram) == 1:
         return starts
     words = np.flatnonzero(starts & maskable)
-    shares = np.array(ngram) / sum(ngram)  # choice() wants a sum of 1 within 1e-8
-    lengths = rng.choice(len(ngram), size=len(words), p=shares) + 1
-    bounds = np.concatenate([[0], np.cumsum(lengths)])
-    joined = np.zeros(n, dtype=np.bool_)
-    joined[words[bounds[bounds < len(words)]]] = True
-    joined |= ~maskable
-    joined[1:] |= ~maskable[:-1]
+    first = np.searchsorted(words, sequences.offsets)  # [S + 1] each sequence's first word
+    # The k-th unit of a sequence has the length drawn at its k-th word.
+    bounds = np.cumsum(np.array(ngram) / sum(ngram))[:-1]
+    lengths = np.searchsorted(bounds, draws.uniform("n-gram", words), side="right") + 1
+    before = np.cumsum(lengths) - lengths
+    counts = np.diff(first)
+    before -= np.repeat(before[first[:-1][counts > 0]], counts[counts > 0])
+    inside = before < np.repeat(counts, counts)
+    joined = special.copy()
+    joined[1:] |= special[:-1]
+    joined[sequences.offsets[:-1]] = True
+    joined[words[(np.repeat(first[:-1], counts) + before)[inside]]] = True
     return joined
 
 
-def choose(
-    starts: BoolArray, maskable: BoolArray, n_wanted: int, rng: np.random.Generator
-) -> IntArray:
-    """Choose whole units at random, at most `n_wanted` pieces.
+def choose(starts: BoolArray, sequences: Sequences, wanted: IntArray, draws: Draws) -> IntArray:
+    """Choose whole units of each sequence at random, at most `wanted` pieces of it.
 
     Args:
-        starts: [n] first pieces of units.
-        maskable: [n] units at False pieces are never chosen.
-        n_wanted: the budget, in pieces.
-        rng: shuffles the units.
+        starts: [N] first pieces of units.
+        sequences: units at unmaskable pieces are never chosen.
+        wanted: [S] budgets, in pieces.
+        draws: the order in which units are tried.
 
     Returns:
-        Chosen positions, ascending; none when no unit fits.
+        Chosen positions among the N, ascending; no piece of a sequence that no unit fits into.
     """
     begins = np.flatnonzero(starts)
-    ends = np.append(begins[1:], len(starts))
-    allowed = maskable[begins]
-    begins, ends = begins[allowed], ends[allowed]
-    order = rng.permutation(len(begins))
-    chosen = np.zeros(len(starts), dtype=np.bool_)
-    left = n_wanted
-    for index, length in zip(order.tolist(), (ends - begins)[order].tolist(), strict=True):
-        if length <= left:
-            chosen[begins[index] : ends[index]] = True
-            left -= length
-            if not left:
-                break
-    return np.flatnonzero(chosen)
+    lengths = np.diff(begins, append=len(starts))
+    allowed = sequences.maskable[begins]
+    begins, lengths = begins[allowed], lengths[allowed]
+    first = np.searchsorted(begins, sequences.offsets)
+    owners = np.repeat(np.arange(len(sequences)), np.diff(first))
+    orders = draws.bits("order", begins)
+    # Only the first units in the order are taken, so only they need sorting: as many as make a
+    # multiple of the budget, and all where those are not enough.
+    share = np.minimum(1.0, _MARGIN * wanted / np.maximum(1, sequences.lengths))
+    early = (orders >> _LOW) < (share * 2.0**32).astype(np.uint64)[owners]
+    taken, left = _in_order(orders, lengths, owners, wanted, early)
+    again = ((left > 0) & (share < 1))[owners]
+    if again.any():
+        more, _ = _in_order(orders, lengths, owners, wanted, again)
+        taken = np.where(again, more, taken)
+    # +1 where a chosen unit begins, -1 where it ends: the running sum is 1 inside.
+    edges = np.zeros(len(starts) + 1, dtype=np.int8)
+    edges[begins[taken]] += 1
+    np.subtract.at(edges, (begins + lengths)[taken], 1)
+    return np.flatnonzero(np.cumsum(edges[:-1], dtype=np.int8))
+
+
+_MARGIN = 2.0
+_LOW = np.uint64(32)
+
+
+def _in_order(
+    orders: NDArray[np.uint64],
+    lengths: IntArray,
+    owners: IntArray,
+    wanted: IntArray,
+    candidates: BoolArray,
+) -> tuple[BoolArray, IntArray]:
+    """Take candidate units in their order while they fit; [U] taken, [S] what is left."""
+    which = np.flatnonzero(candidates)
+    sortable = owners[which].astype(np.uint64) << np.uint64(40)
+    sortable |= orders[which] >> np.uint64(24)
+    which = which[np.argsort(sortable, kind="stable")]
+    taken = np.zeros(len(orders), dtype=np.bool_)
+    left = wanted.copy()
+    while True:
+        # A unit that is too long now is too long for ever.
+        which = which[lengths[which] <= left[owners[which]]]
+        if not len(which):
+            return taken, left
+        mine, sizes = owners[which], lengths[which]
+        total = np.cumsum(sizes)
+        new = np.flatnonzero(np.diff(mine, prepend=-1))
+        total -= np.repeat((total - sizes)[new], np.diff(new, append=len(mine)))
+        fits = total <= left[mine]
+        taken[which[fits]] = True
+        left -= np.bincount(mine[fits], sizes[fits], minlength=len(left)).astype(np.int64)
+        which = which[~fits]
 
 
 def replace(
@@ -140,30 +183,29 @@ def replace(
     shares: tuple[float, ...],
     mask_id: int,
     random_ids: NDArray[np.int32],
-    rng: np.random.Generator,
+    draws: Draws,
 ) -> NDArray[np.int32]:
     """Return a copy with [MASK], a random piece or the piece itself at `positions`.
 
     Args:
-        input_ids: [n].
-        positions: [m] chosen positions.
+        input_ids: [N].
+        positions: [M] chosen positions.
         shares: of [MASK], random and kept.
         mask_id: id of [MASK].
         random_ids: pieces to draw from.
-        rng: draws for each piece on its own.
+        draws: for each piece on its own.
     """
     replaced = input_ids.copy()
-    draw = rng.random(len(positions))
-    masked = draw < shares[0]
-    random = ~masked & (draw < shares[0] + shares[1])
-    replaced[positions[masked]] = mask_id
-    replaced[positions[random]] = rng.choice(random_ids, size=int(random.sum()))
+    draw = draws.uniform("replace", positions)
+    replaced[positions[draw < shares[0]]] = mask_id
+    random = positions[(shares[0] <= draw) & (draw < shares[0] + shares[1])]
+    replaced[random] = random_ids[draws.integers("random piece", len(random_ids), random)]
     return replaced
 
 
 def mask_units(
-    sequence: EncodedSequence,
-    rng: np.random.Generator,
+    sequences: Sequences,
+    draws: Draws,
     vocabulary: Vocabulary,
     *,
     unit: str,
@@ -172,11 +214,11 @@ def mask_units(
     shares: tuple[float, ...],
     any_random: bool = False,
 ) -> tuple[NDArray[np.int32], IntArray]:
-    """Choose units of a sequence and mask them.
+    """Choose units of each sequence and mask them.
 
     Args:
-        sequence: n pieces.
-        rng: the only source of chance.
+        sequences: N pieces.
+        draws: the only source of chance.
         vocabulary: for [MASK] and random pieces.
         unit: "piece" or "word".
         ngram: share of units of 1, 2, 3 … words.
@@ -186,18 +228,18 @@ def mask_units(
             script and transformers do (facts/11 trap 24).
 
     Returns:
-        The masked ids [n] and the chosen positions [m], ascending.
+        The masked ids [N] and the chosen positions [M], ascending.
     """
-    starts = unit_starts(sequence.word_starts, sequence.maskable, unit=unit, ngram=ngram, rng=rng)
-    positions = choose(starts, sequence.maskable, budget(len(starts), rate), rng)
+    starts = unit_starts(sequences, unit=unit, ngram=ngram, draws=draws)
+    positions = choose(starts, sequences, budgets(sequences, rate), draws)
     masked = replace(
-        sequence.input_ids,
+        sequences.input_ids,
         positions,
         shares=shares,
         mask_id=vocabulary.mask_id,
         random_ids=np.arange(vocabulary.size, dtype=np.int32)
         if any_random
         else vocabulary.random_ids,
-        rng=rng,
+        draws=draws,
     )
     return masked, positions

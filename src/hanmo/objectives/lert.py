@@ -19,10 +19,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from hanmo.core.errors import UserError, nearest
-from hanmo.data.batches import Corrupted, EncodedSequence
+from hanmo.data.draws import Draws
+from hanmo.data.ragged import Corrupted, Sequences
 from hanmo.objectives import _masking
 from hanmo.objectives._objective import Vocabulary
 
@@ -77,13 +76,11 @@ class Objective:
         ends = {layer: self.ramps[layer] for layer in self.layers}
         return {layer: min(1.0, progress / end) if end > 0 else 1.0 for layer, end in ends.items()}
 
-    def corrupt(
-        self, sequence: EncodedSequence, rng: np.random.Generator, vocabulary: Vocabulary
-    ) -> Corrupted:
+    def corrupt(self, sequences: Sequences, draws: Draws, vocabulary: Vocabulary) -> Corrupted:
         """Mask as MLM does; targets are the pieces and, for each layer, their words' labels."""
         masked, positions = _masking.mask_units(
-            sequence,
-            rng,
+            sequences,
+            draws,
             vocabulary,
             unit=self.unit,
             ngram=self.ngram,
@@ -91,9 +88,11 @@ class Objective:
             shares=self.shares,
             any_random=self.any_random,
         )
-        pieces = sequence.input_ids[positions]
-        labels = {layer: sequence.layers[layer][positions] for layer in self.layers}
-        return Corrupted({"input_ids": masked}, positions, {"pieces": pieces, **labels})
+        pieces = sequences.input_ids[positions]
+        labels = {layer: sequences.layers[layer][positions] for layer in self.layers}
+        return Corrupted(
+            {"input_ids": masked}, positions, {"pieces": pieces, **labels}, sequences.offsets
+        )
 
     def build(self, config: "EncoderConfig", layers: Mapping[str, tuple[str, ...]]) -> "MaskedLm":
         """Build BERT with its MLM head and a linear head per layer."""

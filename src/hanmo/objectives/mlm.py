@@ -9,9 +9,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from hanmo.data.batches import Corrupted, EncodedSequence
+from hanmo.data.draws import Draws
+from hanmo.data.ragged import Corrupted, Sequences
 from hanmo.objectives import _masking
 from hanmo.objectives._objective import Vocabulary
 
@@ -49,13 +48,11 @@ class Objective:
         """No labels are needed."""
         return ()
 
-    def corrupt(
-        self, sequence: EncodedSequence, rng: np.random.Generator, vocabulary: Vocabulary
-    ) -> Corrupted:
+    def corrupt(self, sequences: Sequences, draws: Draws, vocabulary: Vocabulary) -> Corrupted:
         """Choose units, mask them; the targets "pieces" are the original ids there."""
         masked, positions = _masking.mask_units(
-            sequence,
-            rng,
+            sequences,
+            draws,
             vocabulary,
             unit=self.unit,
             ngram=self.ngram,
@@ -63,8 +60,8 @@ class Objective:
             shares=self.shares,
             any_random=self.any_random,
         )
-        pieces = sequence.input_ids[positions]
-        return Corrupted({"input_ids": masked}, positions, {"pieces": pieces})
+        pieces = sequences.input_ids[positions]
+        return Corrupted({"input_ids": masked}, positions, {"pieces": pieces}, sequences.offsets)
 
     def build(self, config: "EncoderConfig", layers: Mapping[str, tuple[str, ...]]) -> "MaskedLm":
         """Build BERT with its MLM head."""

@@ -18,9 +18,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hanmo.core.errors import UserError
-from hanmo.data.batches import Corrupted, EncodedSequence
+from hanmo.data.draws import Draws
+from hanmo.data.ragged import Corrupted, IntArray, Sequences, ranges
 from hanmo.objectives import _masking
 from hanmo.objectives._objective import Vocabulary
 
@@ -63,28 +65,33 @@ class Objective:
         """No labels are needed."""
         return ()
 
-    def corrupt(
-        self, sequence: EncodedSequence, rng: np.random.Generator, vocabulary: Vocabulary
-    ) -> Corrupted:
+    def corrupt(self, sequences: Sequences, draws: Draws, vocabulary: Vocabulary) -> Corrupted:
         """Permute pieces; the target "places" is where each chosen place's piece now stands."""
-        starts = _masking.unit_starts(
-            sequence.word_starts, sequence.maskable, unit=self.unit, ngram=self.ngram, rng=rng
-        )
-        n_wanted = _masking.budget(len(starts), self.rate)
-        positions = _masking.choose(starts, sequence.maskable, n_wanted, rng)
+        starts = _masking.unit_starts(sequences, unit=self.unit, ngram=self.ngram, draws=draws)
+        wanted = _masking.budgets(sequences, self.rate)
+        positions = _masking.choose(starts, sequences, wanted, draws)
         # Drawn for each piece, as BERT draws its 80/10/10.
-        moving = positions[rng.random(len(positions)) < self.permuted]
-        groups = np.cumsum(starts)[moving] if self.within == "unit" else np.zeros(len(moving))
+        moving = positions[draws.uniform("permuted", positions) < self.permuted]
+        edges = starts if self.within == "unit" else _at(sequences.offsets[:-1], len(starts))
+        groups = np.cumsum(edges)[moving]
         # The piece of moving[k] goes to goals[k]: a random order inside each group.
-        goals = moving[np.lexsort((rng.random(len(moving)), groups))]
-        ids = sequence.input_ids.copy()
-        ids[goals] = sequence.input_ids[moving]
-        places = np.arange(len(ids))
-        places[moving] = goals
-        return Corrupted({"input_ids": ids}, positions, {"places": places[positions]})
+        goals = moving[np.lexsort((draws.bits("goal", moving), groups))]
+        ids = sequences.input_ids.copy()
+        ids[goals] = sequences.input_ids[moving]
+        places = ranges(sequences.lengths)
+        places[moving] = places[goals]
+        return Corrupted(
+            {"input_ids": ids}, positions, {"places": places[positions]}, sequences.offsets
+        )
 
     def build(self, config: "EncoderConfig", layers: Mapping[str, tuple[str, ...]]) -> "PermutedLm":
         """Build BERT with the head that points at places."""
         from hanmo.model.permuted_lm import PermutedLm
 
         return PermutedLm(config)
+
+
+def _at(indices: IntArray, n: int) -> NDArray[np.bool_]:
+    marks = np.zeros(n, dtype=np.bool_)
+    marks[indices] = True
+    return marks

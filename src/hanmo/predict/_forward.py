@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hanmo.data.batches import Corrupted, collate
+from hanmo.data.batches import collate
+from hanmo.data.ragged import Corrupted, join
 from hanmo.model.masked_lm import MaskedLm
 from hanmo.model.trainable import Batch, Outputs
 
@@ -119,5 +120,5 @@ class Forward:
             Corrupted({"input_ids": q.ids}, np.array(q.places, dtype=np.int64), {})
             for q in questions
         ]
-        arrays = collate(samples, max_length=self.max_length, pad_id=self._pad_id, pack=False)
+        arrays = collate(join(samples), max_length=self.max_length, pad_id=self._pad_id, pack=False)
         return Batch.from_arrays(arrays, self._device)

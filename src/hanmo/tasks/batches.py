@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from hanmo.core.seeds import generator
-from hanmo.data.batches import Array, Corrupted, collate, first_fit_decreasing
+from hanmo.data.batches import collate, first_fit_decreasing
+from hanmo.data.ragged import Array, Corrupted, join
 from hanmo.model.trainable import Batch, Trainable
 from hanmo.tasks.kind import Features
 from hanmo.tasks.task import Settings
@@ -42,7 +43,7 @@ def training_batches(
         for begin in range(0, len(order), settings.batch_size):
             chosen = [sequences[i] for i in order[begin : begin + settings.batch_size]]
             pack = _packing_saves(chosen, settings.max_length)
-            arrays = collate(chosen, max_length=settings.max_length, pad_id=pad_id, pack=pack)
+            arrays = collate(join(chosen), max_length=settings.max_length, pad_id=pad_id, pack=pack)
             yield Batch.from_arrays(arrays, device)
 
 
@@ -76,7 +77,7 @@ def predict(
     with torch.inference_mode():
         for chosen in _by_length(sequences, max_length):
             numbered = [_numbered(sequences[i], i) for i in chosen]
-            arrays = collate(numbered, max_length=max_length, pad_id=pad_id, pack=False)
+            arrays = collate(join(numbered), max_length=max_length, pad_id=pad_id, pack=False)
             places.append(arrays.pop(_PLACE))
             with autocast():
                 outputs = model.outputs(Batch.from_arrays(arrays, device))

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from hanmo.core import registry
-from hanmo.data.batches import Array, Corrupted
+from hanmo.data.ragged import Array, Corrupted
 from hanmo.model.encoder import Encoder
 from hanmo.tasks.task import Example, Prediction, Task
 from hanmo.tasks.task_file import KINDS

@@ -14,9 +14,10 @@ from typing import TypeAlias
 import numpy as np
 
 from hanmo.core.artifact import building
-from hanmo.data.batches import Corrupted, EncodedSequence
 from hanmo.data.documents import Documents
+from hanmo.data.draws import Draws
 from hanmo.data.loader import Loader
+from hanmo.data.ragged import Corrupted, Sequences
 from hanmo.data.sequences import plan_sequences
 from hanmo.data.shard_file import Legend
 from hanmo.data.shards import ShardSet, ShardWriter
@@ -84,28 +85,28 @@ def shards_in_memory(documents: Documents, n_shards: int = 1) -> ShardSet:
 class Shuffle:
     """Replace a random fifth of the pieces by random ids."""
 
-    def corrupt(self, sequence: EncodedSequence, rng: np.random.Generator) -> Corrupted:
-        chosen = np.flatnonzero(sequence.maskable & (rng.random(len(sequence.maskable)) < 0.2))
-        ids = sequence.input_ids.copy()
-        ids[chosen] = rng.integers(5, 200, len(chosen))
-        targets = {"pieces": sequence.input_ids[chosen], "pos": sequence.layers["pos"][chosen]}
-        return Corrupted({"input_ids": ids}, chosen, targets)
+    def corrupt(self, sequences: Sequences, draws: Draws) -> Corrupted:
+        chosen = np.flatnonzero(sequences.maskable & (draws.uniform("chosen") < 0.2))
+        ids = sequences.input_ids.copy()
+        ids[chosen] = 5 + draws.integers("random", 195, chosen)
+        targets = {"pieces": sequences.input_ids[chosen], "pos": sequences.layers["pos"][chosen]}
+        return Corrupted({"input_ids": ids}, chosen, targets, sequences.offsets)
 
 
 @dataclass(frozen=True)
 class Identity:
     """Change nothing and predict everything."""
 
-    def corrupt(self, sequence: EncodedSequence, rng: np.random.Generator) -> Corrupted:
-        positions = np.arange(len(sequence.input_ids))
-        return Corrupted({"input_ids": sequence.input_ids}, positions, {})
+    def corrupt(self, sequences: Sequences, draws: Draws) -> Corrupted:
+        positions = np.arange(len(sequences.input_ids))
+        return Corrupted({"input_ids": sequences.input_ids}, positions, {}, sequences.offsets)
 
 
 @dataclass(frozen=True)
 class Suicidal:
     """A worker that the system kills."""
 
-    def corrupt(self, sequence: EncodedSequence, rng: np.random.Generator) -> Corrupted:
+    def corrupt(self, sequences: Sequences, draws: Draws) -> Corrupted:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 
@@ -114,7 +115,7 @@ class Suicidal:
 class Broken:
     """An objective with a bug."""
 
-    def corrupt(self, sequence: EncodedSequence, rng: np.random.Generator) -> Corrupted:
+    def corrupt(self, sequences: Sequences, draws: Draws) -> Corrupted:
         raise ZeroDivisionError("a bug")
 
 

@@ -91,12 +91,20 @@ def test_a_word_longer_than_a_sequence_is_cut_and_its_rest_starts_a_word() -> No
     shards = shards_in_memory(make_documents([[[1, 7, 1]]]))
     plan = plan_sequences(shards, max_length=6)
     assert (plan.lengths - 2).tolist() == [1, 4, 4]
-    assert plan.sequence(2).word_starts.tolist() == [True, True, False, False, True, True]
+    last = plan.sequences(np.array([2]))
+    assert last.word_starts.tolist() == [
+        True,
+        True,
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_a_sequence_has_its_specials(shards: ShardSet) -> None:
     plan = plan_sequences(shards, max_length=64)
-    sequence = plan.sequence(5)
+    sequence = plan.sequences(np.array([5]))
     number, start, stop = plan.ranges(np.array([5]))[0, 0].tolist()
     n = stop - start + 2
     assert plan.lengths[5] == n
@@ -122,7 +130,7 @@ def test_a_plan_of_two_segments_is_a_pair(shards: ShardSet) -> None:
         np.array([[0, 4]]),
         np.array([[3, 6]]),
     )
-    sequence = pair.sequence(0)
+    sequence = pair.sequences(np.array([0]))
     assert pair.lengths.tolist() == [8]
     assert sequence.token_type_ids.tolist() == [0, 0, 0, 0, 0, 1, 1, 1]
     assert np.flatnonzero(~sequence.maskable).tolist() == [0, 4, 7]

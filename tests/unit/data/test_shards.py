@@ -77,14 +77,7 @@ def test_a_shard_set_travels_to_another_process_as_its_folder(shards: ShardSet) 
     assert len(raw) < 1000
     copy = pickle.loads(raw)
     assert copy.n_pieces == shards.n_pieces
-    np.testing.assert_array_equal(copy.piece_range(1, 5, 50).input_ids, shards.shards[1].ids[5:50])
-
-
-def test_piece_range_is_what_was_written(shards: ShardSet) -> None:
-    part = shards.piece_range(0, 3, 9)
-    np.testing.assert_array_equal(part.input_ids, shards.shards[0].ids[3:9])
-    np.testing.assert_array_equal(part.layers["pos"], shards.shards[0].layers["pos"][3:9])
-    assert part.maskable.all()
+    np.testing.assert_array_equal(copy.shards[1].ids, shards.shards[1].ids)
 
 
 @pytest.mark.parametrize("verify", [True, False])

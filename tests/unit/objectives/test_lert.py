@@ -9,6 +9,7 @@ import torch
 
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.core.errors import UserError
+from hanmo.data.draws import Draws
 from hanmo.objectives import mlm
 from hanmo.objectives.lert import Objective
 from training_cases import TINY, random_batch, random_sequence, vocabulary
@@ -49,8 +50,10 @@ def test_masking_is_that_of_mlm_and_labels_are_copied() -> None:
     options = {"ngram": (0.4, 0.3, 0.2, 0.1), "rate": 0.4}
     for seed in range(20):
         sequence = random_sequence(np.random.default_rng(seed), [1, 3, 2, 1, 2, 2, 4, 1])
-        made = Objective(**options).corrupt(sequence, np.random.default_rng(1), vocabulary())
-        plain = mlm.Objective(**options).corrupt(sequence, np.random.default_rng(1), vocabulary())
+        made = Objective(**options).corrupt(sequence, Draws.of(1, sequence.offsets), vocabulary())
+        plain = mlm.Objective(**options).corrupt(
+            sequence, Draws.of(1, sequence.offsets), vocabulary()
+        )
         assert np.array_equal(made.positions, plain.positions)
         assert np.array_equal(made.inputs["input_ids"], plain.inputs["input_ids"])
         assert set(made.targets) == {"pieces", *TAGSETS}

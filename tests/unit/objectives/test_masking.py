@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanmo.core.errors import UserError
-from hanmo.data.batches import EncodedSequence, IntArray
+from hanmo.data.draws import Draws
+from hanmo.data.ragged import IntArray, Sequences
 from hanmo.objectives import _masking
+from hanmo.objectives._masking import BoolArray
 from hanmo.objectives._objective import Vocabulary
-from training_cases import VOCAB, random_sequence, vocabulary
+from training_cases import VOCAB, join_sequences, random_sequence, vocabulary
 
 NGRAM = (0.4, 0.3, 0.2, 0.1)
 BERT = (0.8, 0.1, 0.1)
@@ -33,13 +35,20 @@ def mask(  # noqa: PLR0917
     ngram: tuple[float, ...],
     rate: float,
     shares: tuple[float, ...] = BERT,
-) -> tuple[EncodedSequence, IntArray, IntArray]:
+) -> tuple[Sequences, IntArray, IntArray]:
     sequence = random_sequence(np.random.default_rng(seed), words)
-    rng = np.random.default_rng([seed, 1])
+    draws = Draws.of(seed, sequence.offsets)
     masked, positions = _masking.mask_units(
-        sequence, rng, vocabulary(), unit=unit, ngram=ngram, rate=rate, shares=shares
+        sequence, draws, vocabulary(), unit=unit, ngram=ngram, rate=rate, shares=shares
     )
     return sequence, masked, positions
+
+
+def flat(word_starts: BoolArray, maskable: BoolArray) -> Sequences:
+    """One sequence of which only these matter."""
+    n = len(maskable)
+    ids, types = np.zeros(n, dtype=np.int32), np.zeros(n, dtype=np.int8)
+    return Sequences(ids, word_starts, maskable, types, {})
 
 
 def within(count: float, n: int, share: float, sigmas: float = 6) -> bool:
@@ -76,11 +85,7 @@ def test_words_are_chosen_whole(
         assert len(set(chosen[word == number].tolist())) == 1, "a word was cut"
     units = np.cumsum(
         _masking.unit_starts(
-            sequence.word_starts,
-            sequence.maskable,
-            unit="word",
-            ngram=ngram,
-            rng=np.random.default_rng([seed, 1]),
+            sequence, unit="word", ngram=ngram, draws=Draws.of(seed, sequence.offsets)
         )
     )
     for number in np.unique(units):
@@ -168,7 +173,7 @@ def test_another_vocabulary_gives_its_own_ids() -> None:
     other = Vocabulary(1000, 999, np.arange(500, 600, dtype=np.int32))
     masked, positions = _masking.mask_units(
         sequence,
-        np.random.default_rng(1),
+        Draws.of(1, sequence.offsets),
         other,
         unit="word",
         ngram=(1.0,),
@@ -185,11 +190,7 @@ def test_ngrams_have_their_shares() -> None:
     for seed in range(100):
         sequence = random_sequence(np.random.default_rng(seed), [2] * 100)
         starts = _masking.unit_starts(
-            sequence.word_starts,
-            sequence.maskable,
-            unit="word",
-            ngram=NGRAM,
-            rng=np.random.default_rng([seed, 1]),
+            sequence, unit="word", ngram=NGRAM, draws=Draws.of(seed, sequence.offsets)
         )
         assert not (starts & ~sequence.word_starts).any(), "an n-gram begins inside a word"
         bounds = np.flatnonzero(starts[1:-1])
@@ -204,10 +205,10 @@ def test_ngrams_have_their_shares() -> None:
 def test_units_do_not_cross_a_special() -> None:
     maskable = np.array([False, True, True, False, True, True, False])
     no_starts = np.array([True, True, False, False, False, False, False])
+    sequence = flat(no_starts, maskable)
     for seed in range(50):
-        starts = _masking.unit_starts(
-            no_starts, maskable, unit="word", ngram=(0.0, 0.0, 1.0), rng=np.random.default_rng(seed)
-        )
+        draws = Draws.of(seed, sequence.offsets)
+        starts = _masking.unit_starts(sequence, unit="word", ngram=(0.0, 0.0, 1.0), draws=draws)
         assert starts.tolist() == [True, True, False, True, True, False, True]
 
 
@@ -230,21 +231,23 @@ def test_bad_rates_are_refused(rate: float) -> None:
 
 
 def test_the_first_unit_behind_cls_is_drawn_like_the_others() -> None:
-    n, draws = 20, 4000
+    n, n_draws = 20, 4000
     words = np.ones(n, dtype=np.bool_)
     maskable = np.ones(n, dtype=np.bool_)
     maskable[[0, -1]] = False
     lengths = np.zeros(5)
-    for seed in range(draws):
-        starts = _masking.unit_starts(
-            words, maskable, unit="word", ngram=NGRAM, rng=np.random.default_rng(seed)
-        )
+    sequence = flat(words, maskable)
+    for seed in range(n_draws):
+        draws = Draws.of(seed, sequence.offsets)
+        starts = _masking.unit_starts(sequence, unit="word", ngram=NGRAM, draws=draws)
         begins = np.flatnonzero(starts)
         assert begins[1] == 1
         lengths[begins[2] - begins[1]] += 1
     # Six standard deviations of a binomial share.
     shares = np.array(NGRAM)
-    assert (np.abs(lengths[1:] / draws - shares) < 6 * np.sqrt(shares * (1 - shares) / draws)).all()
+    assert (
+        np.abs(lengths[1:] / n_draws - shares) < 6 * np.sqrt(shares * (1 - shares) / n_draws)
+    ).all()
 
 
 def test_random_pieces_are_ordinary_ones_or_on_request_any() -> None:
@@ -253,7 +256,7 @@ def test_random_pieces_are_ordinary_ones_or_on_request_any() -> None:
     for any_random in (False, True):
         masked, positions = _masking.mask_units(
             sequence,
-            np.random.default_rng(1),
+            Draws.of(1, sequence.offsets),
             vocabulary(),
             unit="piece",
             ngram=(1.0,),
@@ -264,3 +267,40 @@ def test_random_pieces_are_ordinary_ones_or_on_request_any() -> None:
         drawn[any_random] = set(masked[positions].tolist())
     assert drawn[False] == set(vocabulary().random_ids.tolist())
     assert drawn[True] == set(range(vocabulary().size))
+
+
+def one_by_one(starts: BoolArray, maskable: BoolArray, wanted: int, orders: IntArray) -> list[int]:
+    """The rule in plain words: units in their order, each taken if it still fits."""
+    begins = np.flatnonzero(starts)
+    ends = [*begins[1:].tolist(), len(starts)]
+    units = [u for u in zip(begins.tolist(), ends, strict=True) if maskable[u[0]]]
+    chosen: list[int] = []
+    for begin, end in sorted(units, key=lambda unit: (int(orders[unit[0]]) >> 24, unit[0])):
+        if len(chosen) + end - begin <= wanted:
+            chosen += range(begin, end)
+    return sorted(chosen)
+
+
+@given(
+    lists=st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=80), min_size=1, max_size=6),
+    seed=seeds,
+    rate=st.floats(0.01, 0.9),
+    ngram=st.sampled_from([(1.0,), NGRAM]),
+)
+@settings(max_examples=120, deadline=None)
+def test_units_are_taken_in_their_order_while_they_fit(
+    lists: list[list[int]], seed: int, rate: float, ngram: tuple[float, ...]
+) -> None:
+    parts = [random_sequence(np.random.default_rng([seed, i]), w) for i, w in enumerate(lists)]
+    many = join_sequences(parts)
+    draws = Draws.of(seed, many.offsets)
+    starts = _masking.unit_starts(many, unit="word", ngram=ngram, draws=draws)
+    wanted = _masking.budgets(many, rate)
+    chosen = _masking.choose(starts, many, wanted, draws).tolist()
+    orders = draws.bits("order")
+    expected = []
+    for number, begin in enumerate(many.offsets[:-1].tolist()):
+        here = slice(begin, int(many.offsets[number + 1]))
+        found = one_by_one(starts[here], many.maskable[here], int(wanted[number]), orders[here])
+        expected += [begin + place for place in found]
+    assert chosen == expected

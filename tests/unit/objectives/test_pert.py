@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hanmo.core.errors import UserError
-from hanmo.data.batches import EncodedSequence
+from hanmo.data.draws import Draws
+from hanmo.data.ragged import Sequences
 from hanmo.model.encoder import initialise
 from hanmo.objectives import _masking
 from hanmo.objectives.pert import Objective
@@ -27,7 +28,7 @@ options_strategy = st.fixed_dictionaries(
 )
 
 
-def sequence_of(words: list[int], seed: int) -> EncodedSequence:
+def sequence_of(words: list[int], seed: int) -> Sequences:
     """A sequence whose pieces all differ, so that each can be followed."""
     sequence = random_sequence(np.random.default_rng(seed), words)
     sequence.input_ids[:] = np.arange(1000, 1000 + len(sequence.input_ids))
@@ -40,7 +41,7 @@ def test_the_target_is_where_the_right_piece_stands(
 ) -> None:
     sequence = sequence_of(words, seed)
     objective = Objective(**options)
-    made = objective.corrupt(sequence, np.random.default_rng(seed), vocabulary())
+    made = objective.corrupt(sequence, Draws.of(seed, sequence.offsets), vocabulary())
     ids, places = made.inputs["input_ids"], made.targets["places"]
     np.testing.assert_array_equal(ids[places], sequence.input_ids[made.positions])
     # Nothing is lost, nothing new: no [MASK], no random piece, specials where they were.
@@ -49,7 +50,7 @@ def test_the_target_is_where_the_right_piece_stands(
     chosen[made.positions] = True
     np.testing.assert_array_equal(ids[~chosen], sequence.input_ids[~chosen])
     assert not chosen[~sequence.maskable].any()
-    assert chosen.sum() <= _masking.budget(len(ids), objective.rate)
+    assert chosen.sum() <= _masking.budgets(sequence, objective.rate)[0]
     assert set(places.tolist()) <= set(made.positions.tolist())
     if options == {**options, "unit": "word"}:  # words are chosen whole
         starts = np.append(np.flatnonzero(sequence.word_starts), len(ids))
@@ -61,7 +62,7 @@ def test_the_target_is_where_the_right_piece_stands(
 def test_within_units_no_piece_leaves_its_word(words: list[int], seed: int) -> None:
     sequence = sequence_of(words, seed)
     objective = Objective(within="unit", ngram=(1.0,), rate=0.6)
-    made = objective.corrupt(sequence, np.random.default_rng(seed), vocabulary())
+    made = objective.corrupt(sequence, Draws.of(seed, sequence.offsets), vocabulary())
     word = np.cumsum(sequence.word_starts)
     np.testing.assert_array_equal(word[made.targets["places"]], word[made.positions])
 
@@ -71,7 +72,7 @@ def test_ten_percent_of_the_chosen_stay_and_every_order_is_as_likely() -> None:
     objective = Objective(unit="piece", ngram=(1.0,))
     stay, chosen = 0, 0
     for seed in range(300):
-        made = objective.corrupt(sequence, np.random.default_rng(seed), vocabulary())
+        made = objective.corrupt(sequence, Draws.of(seed, sequence.offsets), vocabulary())
         stay += int((made.targets["places"] == made.positions).sum())
         chosen += len(made.positions)
     # A permutation of k leaves one in place on average: one of the 27 that move of 30.
@@ -80,7 +81,7 @@ def test_ten_percent_of_the_chosen_stay_and_every_order_is_as_likely() -> None:
     orders = [
         tuple(
             Objective(rate=0.9, permuted=1.0, ngram=(1.0,))
-            .corrupt(four, np.random.default_rng(seed), vocabulary())
+            .corrupt(four, Draws.of(seed, four.offsets), vocabulary())
             .targets["places"]
             .tolist()
         )

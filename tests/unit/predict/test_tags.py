@@ -7,7 +7,8 @@ import torch
 from predict_cases import LAYERS, MAX_LENGTH, VOCAB
 
 from hanmo.core.errors import UserError
-from hanmo.data.batches import Corrupted, collate
+from hanmo.data.batches import collate
+from hanmo.data.ragged import Corrupted
 from hanmo.model.checkpoint import load_masked_lm
 from hanmo.model.trainable import Batch
 from hanmo.predict.tags import Predict
@@ -36,7 +37,7 @@ def expected_labels(folder: Path, pieces: Sequence[str], places: list[int]) -> d
     model = load_masked_lm(folder, dropout=0.0).eval()
     ids = np.array([VOCAB.index(piece) for piece in ("[CLS]", *pieces, "[SEP]")])
     sample = Corrupted({"input_ids": ids}, np.array(places), {})
-    batch = Batch.from_arrays(collate([sample], max_length=MAX_LENGTH, pad_id=0, pack=True))
+    batch = Batch.from_arrays(collate(sample, max_length=MAX_LENGTH, pad_id=0, pack=True))
     with torch.inference_mode():
         logits = model.outputs(batch).logits
     return {name: x.softmax(-1).mean(0).tolist() for name, x in logits.items()}

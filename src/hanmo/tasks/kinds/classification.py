@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hanmo.data.batches import Array, Corrupted
+from hanmo.data.ragged import Array, Corrupted
 from hanmo.model.encoder import Encoder, initialise
 from hanmo.model.heads import Pooler
 from hanmo.model.trainable import Batch, Losses, Outputs

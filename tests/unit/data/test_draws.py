@@ -1,0 +1,66 @@
+"""Hashed chance: independent of the batch, uniform, and never the same by accident."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hanmo.data.draws import Draws, keys
+
+OFFSETS = np.array([0, 5, 5, 105])
+RECORDED = [3, 2, 0, 4, 0, 2]
+
+
+def test_recorded_numbers_stay_what_they_are() -> None:
+    # A change would change every mask of every run that is going on.
+    assert Draws.of(7, np.array([0, 6])).integers("recorded", 5).tolist() == RECORDED
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, 2**40))
+def test_a_sequence_has_its_numbers_in_any_batch(seed: int, index: int) -> None:
+    together = keys(seed, "corrupt", np.array([0, 3, 0]), np.array([index, 8, index + 1]))
+    alone = keys(seed, "corrupt", np.array([3]), np.array([8]))
+    assert together[1] == alone[0]
+    assert together[0] != together[2]
+    many = Draws(together, np.array([0, 4, 30, 31]))
+    one = Draws(alone, np.array([0, 26]))
+    assert many.bits("x")[4:30].tolist() == one.bits("x").tolist()
+    some = np.array([29, 4])
+    assert many.bits("x", some).tolist() == many.bits("x")[some].tolist()
+
+
+def test_purposes_seeds_epochs_and_places_differ() -> None:
+    n = 200
+    drawn = [
+        Draws(keys(seed, purpose, np.array([epoch]), np.array([index])), np.array([0, n]))
+        for seed in (0, 1, 2**32)
+        for purpose in ("a", "b")
+        for epoch in (0, 1)
+        for index in (0, 1)
+    ]
+    numbers = np.concatenate([draws.bits(name) for draws in drawn for name in ("x", "y")])
+    assert len(np.unique(numbers)) == len(numbers) == 24 * 2 * n
+
+
+def test_numbers_are_uniform_and_uncorrelated() -> None:
+    n = 200_000
+    offsets = np.arange(0, n + 1, 100)
+    draws = Draws.of(1, offsets)
+    one, two = draws.uniform("one"), draws.uniform("two")
+    assert one.min() >= 0
+    assert one.max() < 1
+    counts, _ = np.histogram(one, 50, (0, 1))
+    # Six standard deviations of a multinomial count, and of a correlation.
+    assert np.abs(counts - n / 50).max() < 6 * np.sqrt(n / 50)
+    for other in (two, np.roll(one, 1), np.roll(one, 100)):
+        assert abs(np.corrcoef(one, other)[0, 1]) < 6 / np.sqrt(n)
+    bits = draws.bits("bits")
+    for place in range(64):
+        share = (bits >> np.uint64(place) & np.uint64(1)).mean()
+        assert abs(share - 0.5) < 6 * 0.5 / np.sqrt(n)
+    assert set(draws.integers("small", 3).tolist()) == {0, 1, 2}
+
+
+def test_a_generator_of_a_sequence_is_its_own() -> None:
+    draws = Draws.of(3, OFFSETS)
+    assert draws.generator(2).random() == Draws.of(3, OFFSETS).generator(2).random()
+    assert draws.generator(2).random() != draws.generator(0).random()
