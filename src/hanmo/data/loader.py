@@ -35,7 +35,7 @@ from hanmo.data.sequences import SequencePlan, read_sequences
 from hanmo.data.shards import ShardSet
 
 # Sequences corrupted in one call: their arrays stay in the cache.
-_AT_ONCE = 256
+_AT_ONCE = 1024
 
 
 class Corruptor(Protocol):

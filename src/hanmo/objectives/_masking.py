@@ -18,12 +18,14 @@ Every rule runs over many sequences at once (`data/ragged.py`: S sequences, N pi
 gives each what it would get alone.
 """
 
+import dataclasses
+
 import numpy as np
 from numpy.typing import NDArray
 
 from hanmo.core.errors import UserError
 from hanmo.data.draws import Draws
-from hanmo.data.ragged import IntArray, Sequences
+from hanmo.data.ragged import IntArray, Sequences, ranges
 from hanmo.objectives._objective import Vocabulary
 
 BoolArray = NDArray[np.bool_]
@@ -120,60 +122,60 @@ def choose(starts: BoolArray, sequences: Sequences, wanted: IntArray, draws: Dra
     Returns:
         Chosen positions among the N, ascending; no piece of a sequence that no unit fits into.
     """
-    begins = np.flatnonzero(starts)
-    lengths = np.diff(begins, append=len(starts))
-    allowed = sequences.maskable[begins]
-    begins, lengths = begins[allowed], lengths[allowed]
-    first = np.searchsorted(begins, sequences.offsets)
-    owners = np.repeat(np.arange(len(sequences)), np.diff(first))
-    orders = draws.bits("order", begins)
+    begins = np.append(np.flatnonzero(starts), len(starts))
+    counts = np.diff(np.searchsorted(begins, sequences.offsets))
+    orders = draws.bits("order", begins[:-1])
+    units = _Units(begins, orders, np.repeat(np.arange(len(sequences)), counts), sequences.maskable)
     # Only the first units in the order are taken, so only they need sorting: as many as make a
     # multiple of the budget, and all where those are not enough.
     share = np.minimum(1.0, _MARGIN * wanted / np.maximum(1, sequences.lengths))
-    early = (orders >> _LOW) < (share * 2.0**32).astype(np.uint64)[owners]
-    taken, left = _in_order(orders, lengths, owners, wanted, early)
-    again = ((left > 0) & (share < 1))[owners]
+    bounds = (share * 2.0**64).clip(max=2.0**64 - 2048).astype(np.uint64)
+    taken, left = _in_order(units, np.flatnonzero(orders < np.repeat(bounds, counts)), wanted)
+    again = left > 0
     if again.any():
-        more, _ = _in_order(orders, lengths, owners, wanted, again)
-        taken = np.where(again, more, taken)
-    # +1 where a chosen unit begins, -1 where it ends: the running sum is 1 inside.
-    edges = np.zeros(len(starts) + 1, dtype=np.int8)
-    edges[begins[taken]] += 1
-    np.subtract.at(edges, (begins + lengths)[taken], 1)
-    return np.flatnonzero(np.cumsum(edges[:-1], dtype=np.int8))
+        more, _ = _in_order(units, np.flatnonzero(np.repeat(again, counts)), wanted)
+        taken = np.concatenate([taken[~again[units.owners[taken]]], more])
+    taken.sort()
+    begin = begins[taken]
+    lengths = begins[taken + 1] - begin
+    return np.repeat(begin, lengths) + ranges(lengths)
 
 
-_MARGIN = 2.0
-_LOW = np.uint64(32)
+# Candidates are this multiple of the budget: more are sorted for nothing, fewer are often too few.
+_MARGIN = 1.8
 
 
-def _in_order(
-    orders: NDArray[np.uint64],
-    lengths: IntArray,
-    owners: IntArray,
-    wanted: IntArray,
-    candidates: BoolArray,
-) -> tuple[BoolArray, IntArray]:
-    """Take candidate units in their order while they fit; [U] taken, [S] what is left."""
-    which = np.flatnonzero(candidates)
-    sortable = owners[which].astype(np.uint64) << np.uint64(40)
-    sortable |= orders[which] >> np.uint64(24)
-    which = which[np.argsort(sortable, kind="stable")]
-    taken = np.zeros(len(orders), dtype=np.bool_)
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Units:
+    """All U units of all sequences."""
+
+    begins: IntArray  # [U + 1]
+    orders: NDArray[np.uint64]  # [U]
+    owners: IntArray  # [U] ascending
+    maskable: BoolArray  # [N]
+
+
+def _in_order(units: _Units, which: IntArray, wanted: IntArray) -> tuple[IntArray, IntArray]:
+    """Take the units `which` in their order while they fit; those taken, and [S] what is left."""
+    which = which[units.maskable[units.begins[which]]]
+    mine = units.owners[which]
+    sortable = mine.astype(np.uint64) << np.uint64(40)
+    sortable |= units.orders[which] >> np.uint64(24)
+    which = which[np.argsort(sortable, kind="stable")]  # `mine` was and stays ascending
+    sizes = units.begins[which + 1] - units.begins[which]
+    taken = []
     left = wanted.copy()
-    while True:
-        # A unit that is too long now is too long for ever.
-        which = which[lengths[which] <= left[owners[which]]]
-        if not len(which):
-            return taken, left
-        mine, sizes = owners[which], lengths[which]
+    while len(which):
         total = np.cumsum(sizes)
         new = np.flatnonzero(np.diff(mine, prepend=-1))
-        total -= np.repeat((total - sizes)[new], np.diff(new, append=len(mine)))
-        fits = total <= left[mine]
-        taken[which[fits]] = True
-        left -= np.bincount(mine[fits], sizes[fits], minlength=len(left)).astype(np.int64)
-        which = which[~fits]
+        room = left[mine[new]] + (total - sizes)[new]
+        fits = total <= np.repeat(room, np.diff(new, append=len(mine)))
+        taken.append(which[fits])
+        left -= np.bincount(mine, sizes * fits, minlength=len(left)).astype(np.int64)
+        # A unit that is too long now is too long for ever.
+        still = np.flatnonzero((sizes <= left[mine]) & ~fits)
+        which, mine, sizes = which[still], mine[still], sizes[still]
+    return np.concatenate([which, *taken]), left
 
 
 def replace(
