@@ -62,7 +62,14 @@ def test_stopped_and_resumed_is_the_same(
 
 @pytest.mark.parametrize(
     "changed",
-    [{"precision": "bf16"}, {"optimizer": "adamw-torch"}, {"pack": False}],
+    [
+        {"precision": "bf16"},
+        {"optimizer": "adamw-torch"},
+        {"optimizer": "lamb", "layer_decay": 0.8},
+        {"pack": False},
+        {"objective": "pert", "partner": "nsp", "short_sequence_rate": 0.3},
+        {"phases": ("5x16x8", "7x32x4@5e-4"), "partner": "sop", "accumulate": 2},
+    ],
     ids=lambda changed: next(iter(changed)),
 )
 def test_other_ways_to_run_resume_exactly_too(
@@ -72,6 +79,23 @@ def test_other_ways_to_run_resume_exactly_too(
     run_pretrain(shards, tmp_path / "run", **changed, stop_at=7)
     run_pretrain(shards, tmp_path / "run", **changed, resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.parametrize("stop", [4, 5, 6])
+def test_a_phase_ends_and_the_next_begins_wherever_the_run_stops(
+    stop: int, shards: Path, tmp_path: Path
+) -> None:
+    changed: dict[str, Any] = {"phases": ("5x16x8", "7x32x4@5e-4"), "log_every": 1}
+    run_pretrain(shards, tmp_path / "whole", **changed)
+    run_pretrain(shards, tmp_path / "run", **changed, stop_at=stop)
+    run_pretrain(shards, tmp_path / "run", **changed, resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+    lines = log_lines(tmp_path / "run")
+    rates = [line["learning_rate"] for line in lines]
+    assert rates[0] == 1e-3, "a phase of five steps has no warm-up"
+    assert rates[5] == 5e-4
+    assert rates[4] < rates[5]
+    assert checkpoint.read_extra(tmp_path / "run")["max_length"] == 32
 
 
 def test_dropout_is_on_and_the_seed_decides(
@@ -343,6 +367,12 @@ def test_init_that_does_not_fit_is_refused(
         ({"keep": 0}, r"--keep: got 0"),
         ({"stop_at": 0}, r"--stop-at: got 0"),
         ({"max_length": 4}, r"--max-length: got 4"),
+        ({"phases": ("12x4x8",)}, r"--max-length: got 4"),
+        ({"phases": ("6x16x8", "5x65x8")}, r"--phases: have 11 steps in all; --steps says 12"),
+        ({"phases": ("6x16x8", "6x65x8")}, r"--max-length: got 65; the model has 64 positions"),
+        ({"phases": ("6x16",)}, r"phases: got '6x16'; expected STEPSxLENGTHxBATCH"),
+        ({"partner": "nps"}, r"--partner: no 'nps'.*nsp"),
+        ({"short_sequence_rate": 2.0}, r"--short-sequence-rate: got 2\.0"),
         ({"max_length": 65}, r"--max-length: got 65; the model has 64 positions"),
         ({"learning_rate": 0.0}, r"--learning-rate: got 0\.0"),
         ({"clip_norm": 0.0}, r"--clip-norm: got 0\.0"),

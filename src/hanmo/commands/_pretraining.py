@@ -1,8 +1,9 @@
 """What `hanmo pretrain` composes: the model, its batches, and the rules of its folder."""
 
 import dataclasses
+import functools
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,15 +13,19 @@ from hanmo.core import artifact
 from hanmo.core import config as configuration
 from hanmo.core.errors import UserError
 from hanmo.core.log import say
-from hanmo.data.loader import Loader
+from hanmo.core.seeds import generator
+from hanmo.data.loader import Loader, Selection
+from hanmo.data.ragged import Array
 from hanmo.data.sequences import plan_sequences
 from hanmo.data.shards import ShardSet
 from hanmo.model import checkpoint
 from hanmo.model.config import EncoderConfig, read_config, size_named
 from hanmo.model.encoder import initialise
+from hanmo.model.partner import add_partner
 from hanmo.objectives._objective import Objective
 from hanmo.text.tokenizer import Tokenizer
 from hanmo.train.devices import Device
+from hanmo.train.phases import Phase, Phases, parse, single
 
 # Settings that may differ between a run and its continuation: they do not change the result.
 _FREE = frozenset(
@@ -28,6 +33,7 @@ _FREE = frozenset(
     | {"stop_at", "threads", "shards"}
 )
 
+SHORTEST_LENGTH = 8
 
 # `pretrain.Config`; importing it here would be a cycle.
 Options: TypeAlias = Any
@@ -45,12 +51,14 @@ def build_model(
             "with a backend that gives them, such as crf"
         )
     shape = checkpoint.with_dropout(shape_of(config, tokenizer), config.dropout)
-    if config.max_length > shape.max_position_embeddings:
+    longest = phases_of(config).max_length
+    if longest > shape.max_position_embeddings:
         raise UserError(
-            f"--max-length: got {config.max_length}; the model has "
-            f"{shape.max_position_embeddings} positions"
+            f"--max-length: got {longest}; the model has {shape.max_position_embeddings} positions"
         )
     model: Any = objective.build(shape, shards.layers)
+    if config.partner != "none":
+        add_partner(model)
     generator = torch.Generator().manual_seed(config.seed)
     initialise(model, shape.initializer_range, generator)
     if config.init is not None:
@@ -112,23 +120,84 @@ def chosen_layers(config: Options) -> list[int] | None:
     return layers
 
 
-def make_loader(config: Options, shards: ShardSet, corruptor: Any) -> Loader:
-    plan = plan_sequences(shards, max_length=config.max_length)
-    epochs = config.steps * config.batch_size / max(1, len(plan))
-    say(
-        f"pretrain: {len(plan):,} sequences, {shards.n_pieces:,} pieces; "
-        f"{config.steps:,} steps of {config.batch_size} are {epochs:.2f} epochs"
-    )
-    return Loader(
-        plan,
-        corruptor,
-        batch_size=config.batch_size,
-        max_length=config.max_length,
-        seed=config.seed,
-        pack=config.pack,
-        dupe_factor=config.dupe_factor,
-        workers=config.workers,
-    )
+def phases_of(config: Options) -> Phases:
+    """Return the run's phases; one, where none are stated.
+
+    Raises:
+        UserError: phases of another form, or of another number of steps than `steps`.
+    """
+    phases = _phases_of(config)
+    shortest = min(phase.max_length for phase in phases)
+    if shortest < SHORTEST_LENGTH:
+        raise UserError(f"--max-length: got {shortest}; expected {SHORTEST_LENGTH} or more")
+    return phases
+
+
+def _phases_of(config: Options) -> Phases:
+    if not config.phases:
+        return single(
+            config.steps,
+            config.max_length,
+            config.batch_size,
+            config.learning_rate,
+            config.warmup_steps,
+        )
+    phases = parse(config.phases, learning_rate=config.learning_rate, warmup=config.warmup_steps)
+    if phases.steps != config.steps:
+        raise UserError(f"--phases: have {phases.steps} steps in all; --steps says {config.steps}")
+    return phases
+
+
+class Batches:
+    """The batches of a run: those of each phase's loader, planned when the phase begins."""
+
+    def __init__(self, config: Options, shards: ShardSet, corruptor: Any, phases: Phases) -> None:
+        self._config, self._shards, self._corruptor = config, shards, corruptor
+        self._phases = phases
+        self._loader = functools.lru_cache(maxsize=1)(self._make_loader)
+
+    def between(self, start: int, stop: int) -> Iterator[dict[str, Array]]:
+        """Yield the arrays of steps `start` to `stop`."""
+        for phase in self._phases:
+            begin, end = max(start, phase.begin), min(stop, phase.end)
+            if begin < end:
+                yield from self._loader(phase).batches(begin - phase.begin, end - phase.begin)
+
+    def select(self, step: int) -> Selection:
+        """Which samples the batch of a step is made of."""
+        phase = self._phases.at(step)
+        return self._loader(phase).select(step - phase.begin)
+
+    def _make_loader(self, phase: Phase) -> Loader:
+        config = self._config
+        # Phases must not repeat each other's order and masks.
+        seed = config.seed
+        if phase.number:
+            seed = int(generator(seed, "phase", phase.number).integers(2**63))
+        plan = plan_sequences(
+            self._shards,
+            max_length=phase.max_length,
+            partner=config.partner,
+            short_sequence_rate=config.short_sequence_rate,
+            seed=seed,
+        )
+        epochs = phase.steps * phase.batch_size / max(1, len(plan))
+        title = "pretrain" if len(self._phases) == 1 else f"pretrain, phase {phase.number + 1}"
+        cut = f", {plan.n_cut:,} pieces cut off pairs that were too long" if plan.n_cut else ""
+        say(
+            f"{title}: {len(plan):,} sequences, {self._shards.n_pieces:,} pieces{cut}; "
+            f"{phase.steps:,} steps of {phase.batch_size} are {epochs:.2f} epochs"
+        )
+        return Loader(
+            plan,
+            self._corruptor,
+            batch_size=phase.batch_size,
+            max_length=phase.max_length,
+            seed=seed,
+            pack=config.pack,
+            dupe_factor=config.dupe_factor,
+            workers=config.workers,
+        )
 
 
 def _changed(config: Options, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from hanmo.core import artifact
 from hanmo.core import config as configuration
-from hanmo.core.errors import UserError
+from hanmo.core.errors import UserError, nearest
 from hanmo.core.lock import exclusive
 from hanmo.core.log import Progress, RunLog, run_log, say
+from hanmo.data.pairing import PARTNERS
 
 if TYPE_CHECKING:
     from hanmo.objectives._objective import Objective
@@ -45,6 +46,11 @@ class Config:
         batch_size: Sequences a step.
         accumulate: Parts of a step that run one after the other, for batches too big for memory.
         max_length: Longest sequence in pieces, [CLS] and [SEP] included.
+        phases: Lengths and batches one after the other, each STEPSxLENGTHxBATCH (@LEARNING_RATE),
+            as in 100000x128x2560 100000x512x384; instead of `max_length` and `batch_size`.
+        partner: Question about pairs of segments beside the objective: none, nsp (BERT's next
+            sentence) or sop (ALBERT's sentence order).
+        short_sequence_rate: Share of sequences that stop at a random shorter length; BERT's is 0.1.
         learning_rate: Peak learning rate.
         warmup_steps: Steps of linear warm-up; by default a tenth of all.
         weight_decay: Decoupled weight decay, not on biases and layer normalisation.
@@ -80,6 +86,9 @@ class Config:
     batch_size: int = 64
     accumulate: int = 1
     max_length: int = 512
+    phases: tuple[str, ...] = ()
+    partner: str = "none"
+    short_sequence_rate: float = 0.0
     learning_rate: float = 1e-4
     warmup_steps: int | None = None
     weight_decay: float = 0.01
@@ -116,6 +125,7 @@ def run(config: Config) -> dict[str, Any]:
     from hanmo.objectives._objective import make_objective
     from hanmo.train import devices
 
+    parts.phases_of(config)  # refused before anything is loaded
     device = devices.prepare(config.precision, threads=config.threads, name=config.device)
     objective = make_objective(config.objective, config.options)
     options = {name: getattr(objective, name) for name in _field_names(objective)}
@@ -159,12 +169,15 @@ def _check(config: Config) -> None:
         raise UserError(f"--warmup-steps: got {config.warmup_steps}; expected 0 or more")
     if not 0 <= config.seed < 2**63:
         raise UserError(f"--seed: got {config.seed}; expected 0 to 2^63 - 1")
-    if config.max_length < 8:
-        raise UserError(f"--max-length: got {config.max_length}; expected 8 or more")
     for name in ("learning_rate", "clip_norm"):
         if not getattr(config, name) > 0:
             got = getattr(config, name)
             raise UserError(f"--{name.replace('_', '-')}: got {got}; expected more than 0")
+    if config.partner not in PARTNERS:
+        raise UserError(f"--partner: no {config.partner!r}{nearest(config.partner, PARTNERS)}")
+    if not 0 <= config.short_sequence_rate <= 1:
+        got = config.short_sequence_rate
+        raise UserError(f"--short-sequence-rate: got {got}; expected a share from 0 to 1")
     if config.dropout is not None and not 0 <= config.dropout < 1:
         raise UserError(f"--dropout: got {config.dropout}; expected a share in [0, 1)")
     if config.init is None and config.size is None:
@@ -193,29 +206,29 @@ def _train(
         layer_decay=config.layer_decay,
     )
     corruptor = Corruptor(config.objective, config.options, Vocabulary.of(tokenizer))
-    loader = parts.make_loader(config, shards, corruptor)
+    phases = parts.phases_of(config)
+    batches = parts.Batches(config, shards, corruptor, phases)
     parts.begin_folder(config, values)
     at = _restore(config, model, optimizer)
     stop = min(config.steps, config.stop_at or config.steps)
-    batches = loader.batches(at.step, stop)
-    warmup = config.steps // 10 if config.warmup_steps is None else config.warmup_steps
     records = loop.train_steps(
         model,
         optimizer,
-        (loop.parts_of(arrays, config.accumulate, device.name) for arrays in batches),
+        (
+            loop.parts_of(arrays, config.accumulate, device.name)
+            for arrays in batches.between(at.step, stop)
+        ),
         start=at.step,
         stop=stop,
         total=config.steps,
-        learning_rate=lambda step: (
-            config.learning_rate * multiplier(step, total=config.steps, warmup=warmup)
-        ),
+        learning_rate=lambda step: phases.learning_rate(step, multiplier),
         device=device,
         clip_norm=config.clip_norm,
         seed=config.seed,
     )
     extra: dict[str, Any] = {
         "objective": config.objective,
-        "max_length": config.max_length,
+        "max_length": phases.at(config.steps - 1).max_length,
         "shards": artifact.digest(config.shards),
     }
 
@@ -239,7 +252,7 @@ def _train(
         try:
             last = _consume(config, records, at, log, save)
         except loop.NotFiniteError as error:
-            raise UserError(_not_finite(config, loader, error)) from None
+            raise UserError(_not_finite(config, batches, error)) from None
     counts = {"steps": last.step, **last.summary}
     finished = last.step == config.steps
     if finished:
@@ -249,8 +262,8 @@ def _train(
     return {**counts, "finished": finished, "out": str(config.out), "exit_code": last.exit_code}
 
 
-def _not_finite(config: Config, loader: Any, error: "NotFiniteError") -> str:
-    chosen = loader.select(error.step - 1)
+def _not_finite(config: Config, batches: Any, error: "NotFiniteError") -> str:
+    chosen = batches.select(error.step - 1)
     places = [f"{e}/{i}" for e, i in zip(chosen.epochs, chosen.indices, strict=True)]
     return (
         f"{error}; sequences of the batch (epoch/index): {' '.join(places)}; the checkpoints in "

@@ -53,6 +53,12 @@ class Draws:
         """Make draws of sequences 0, 1, 2 … of a seed."""
         return cls(keys(seed, "draws", np.arange(len(offsets) - 1)), offsets)
 
+    @staticmethod
+    def once(keys: Bits, purpose: str) -> NDArray[np.float64]:
+        """float64 in [0, 1) for each sequence."""
+        bits = _mix(keys + _hash(purpose))
+        return np.asarray((bits >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
+
     def bits(self, purpose: str, at: IntArray | None = None) -> Bits:
         """uint64 for each piece, or for the pieces `at`."""
         states = self._states if at is None else self._states[at]

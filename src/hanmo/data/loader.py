@@ -30,6 +30,7 @@ from hanmo.core.errors import UserError
 from hanmo.core.seeds import generator
 from hanmo.data.batches import collate
 from hanmo.data.draws import Draws, keys
+from hanmo.data.pairing import NO_ANSWER
 from hanmo.data.ragged import Array, Corrupted, Sequences, join
 from hanmo.data.sequences import SequencePlan, read_sequences
 from hanmo.data.shards import ShardSet
@@ -54,11 +55,13 @@ class Selection:
         epochs: int64 [B].
         indices: int64 [B], sequence numbers in the plan.
         ranges: int64 [B, K, 3], where their pieces are.
+        answers: int8 [B], about their pairs; None without a question.
     """
 
     epochs: NDArray[np.int64]
     indices: NDArray[np.int64]
     ranges: NDArray[np.int64]
+    answers: NDArray[np.int8] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class Assembler:
     seed: int
     pack: bool
     dupe_factor: int | None = None
+    swaps: bool = False
 
     def assemble(self, selection: Selection) -> dict[str, Array]:
         """Read, corrupt and collate."""
@@ -84,13 +88,17 @@ class Assembler:
     def _corrupt(self, selection: Selection, here: slice) -> Corrupted:
         epochs, indices = selection.epochs[here], selection.indices[here]
         repeats = epochs if self.dupe_factor is None else epochs % self.dupe_factor
-        sequences = read_sequences(self.shards, selection.ranges[here])
-        draws = Draws(keys(self.seed, "corrupt", repeats, indices), sequences.offsets)
-        corrupted = self.objective.corrupt(sequences, draws)
-        if "token_type_ids" in corrupted.inputs:
-            return corrupted
-        inputs = {**corrupted.inputs, "token_type_ids": sequences.token_type_ids}
-        return replace(corrupted, inputs=inputs)
+        chance = keys(self.seed, "corrupt", repeats, indices)
+        segments = selection.ranges[here]
+        answers = None if selection.answers is None else selection.answers[here]
+        if self.swaps and answers is not None:
+            swapped = (Draws.once(chance, "swap") < 0.5) & (answers != NO_ANSWER)
+            segments = np.where(swapped[:, None, None], segments[:, ::-1], segments)
+            answers = np.where(swapped, np.int8(1), answers)
+        sequences = read_sequences(self.shards, segments)
+        corrupted = self.objective.corrupt(sequences, Draws(chance, sequences.offsets))
+        inputs = {"token_type_ids": sequences.token_type_ids, **corrupted.inputs}
+        return replace(corrupted, inputs=inputs, partners=answers)
 
 
 class Loader:
@@ -136,7 +144,9 @@ class Loader:
         self.seed = seed
         self.workers = workers
         self.prefetch = 2 * workers if prefetch is None else prefetch
-        self._assembler = Assembler(plan.shards, objective, max_length, seed, pack, dupe_factor)
+        self._assembler = Assembler(
+            plan.shards, objective, max_length, seed, pack, dupe_factor, plan.swaps
+        )
         # A batch may straddle two epochs, so two orders are kept.
         self._order = lru_cache(maxsize=2)(self._make_order)
 
@@ -148,7 +158,8 @@ class Loader:
         for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
             here = epochs == epoch
             indices[here] = self._order(epoch)[places[here]]
-        return Selection(epochs, indices, self.plan.ranges(indices))
+        answers = None if self.plan.answers is None else self.plan.answers[indices]
+        return Selection(epochs, indices, self.plan.ranges(indices), answers)
 
     def batch(self, step: int) -> dict[str, Array]:
         """The arrays of batch `step`, made in this process."""

@@ -3,7 +3,8 @@
 In: a `ShardSet`. Out: a `SequencePlan`, a few integers a sequence and nothing else, so that one
 set of shards serves every length. Whole sentences of one document are taken while they fit into
 `max_length - 2` pieces ([CLS] and [SEP] take two); a longer sentence is cut at a word start.
-Every piece is in exactly one sequence (of the "single" pairing).
+Every piece is in exactly one sequence. With a question about sentences, sequences are pairs of
+segments: see `pairing.py`.
 
     plan = plan_sequences(shards, max_length=128)
     plan.sequences(np.array([0])).input_ids  # [CLS] … [SEP]
@@ -20,13 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanmo.annotate.tagsets import MISSING
-from hanmo.core.errors import UserError
+from hanmo.core.errors import UserError, nearest
 from hanmo.core.seeds import generator
 from hanmo.data.documents import Documents
+from hanmo.data.pairing import NO_ANSWER, PARTNERS, SHORTEST, Pairs, pairs
 from hanmo.data.ragged import Sequences, ranges
 from hanmo.data.shards import ShardSet
-
-SHORTEST = 2  # shortest target of a short sequence, as in create_pretraining_data.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,10 @@ class SequencePlan:
         max_length: longest sequence, specials included.
         shard: int32 [N, K], the shard of each segment.
         start: int64 [N, K], its first piece in that shard.
-        stop: int64 [N, K], one after its last piece.
+        stop: int64 [N, K], one after its last piece; an empty segment is left out.
+        answers: int8 [N], about the pair (see `pairing.py`); None without a question.
+        swaps: the order of a pair is drawn when it is read, and is the question.
+        n_cut: pieces left out because their pair was too long.
     """
 
     shards: ShardSet
@@ -46,6 +49,9 @@ class SequencePlan:
     shard: NDArray[np.int32]
     start: NDArray[np.int64]
     stop: NDArray[np.int64]
+    answers: NDArray[np.int8] | None = None
+    swaps: bool = False
+    n_cut: int = 0
 
     def __len__(self) -> int:
         return len(self.shard)
@@ -53,8 +59,8 @@ class SequencePlan:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """int64 [N], pieces of each sequence, specials included."""
-        pieces = np.asarray(self.stop - self.start, dtype=np.int64).sum(axis=1)
-        return np.asarray(pieces + self.shard.shape[1] + 1, dtype=np.int64)
+        sizes = np.asarray(self.stop - self.start, dtype=np.int64)
+        return np.asarray(sizes.sum(axis=1) + (sizes > 0).sum(axis=1) + 1, dtype=np.int64)
 
     def ranges(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
         """int64 [n, K, 3]: shard, start and stop of the sequences `index`."""
@@ -67,43 +73,73 @@ class SequencePlan:
 
 
 def plan_sequences(
-    shards: ShardSet, *, max_length: int, short_sequence_rate: float = 0.0, seed: int = 0
+    shards: ShardSet,
+    *,
+    max_length: int,
+    partner: str = "none",
+    short_sequence_rate: float = 0.0,
+    seed: int = 0,
 ) -> SequencePlan:
     """Plan sequences of at most `max_length` pieces; the same arguments give the same plan.
-
-    Another pairing (next sentence, sentence order) is another function beside `_single`: from a
-    shard to the bounds of its segments, with two columns instead of one.
 
     Args:
         shards: documents to take the sequences from.
         max_length: longest sequence, [CLS] and [SEP] included.
+        partner: "none" for single segments; "nsp" or "sop" for pairs.
         short_sequence_rate: share of sequences that stop at a random shorter length (BERT's
             `short_seq_prob`), so that short inputs are seen in training too.
-        seed: decides which sequences are short; unused when the rate is 0.
+        seed: decides which sequences are short, and the pairs; unused for single ones at rate 0.
 
     Raises:
-        UserError: `max_length` leaves no room, or a rate outside 0 … 1.
+        UserError: `max_length` leaves no room, a rate outside 0 … 1, or no such partner.
     """
-    budget = max_length - 2
-    if budget < SHORTEST:
-        raise UserError(f"max_length: got {max_length}; expected {SHORTEST + 2} or more")
+    if partner not in PARTNERS:
+        raise UserError(f"partner: no {partner!r}{nearest(partner, PARTNERS)}")
+    least = SHORTEST + (2 if partner == "none" else 4)
+    if max_length < least:
+        raise UserError(f"max_length: got {max_length}; expected {least} or more")
     if not 0 <= short_sequence_rate <= 1:
         raise UserError(f"short_sequence_rate: got {short_sequence_rate}; expected 0 to 1")
-    bounds = [
-        _single(
+    parts = [
+        _plan_shard(
             documents,
-            budget,
+            max_length,
+            partner,
             short_sequence_rate,
             generator(seed, "short sequences", number),
         )
         for number, documents in enumerate(shards.shards)
     ]
     numbers = np.repeat(
-        np.arange(len(bounds), dtype=np.int32), [len(starts) for starts, _ in bounds]
+        np.arange(len(parts), dtype=np.int32), [len(part.answers) for part in parts]
     )
-    start = np.concatenate([starts for starts, _ in bounds])
-    stop = np.concatenate([stops for _, stops in bounds])
-    return SequencePlan(shards, max_length, numbers[:, None], start[:, None], stop[:, None])
+    starts = np.concatenate([part.starts for part in parts])
+    return SequencePlan(
+        shards,
+        max_length,
+        np.repeat(numbers[:, None], starts.shape[1], axis=1),
+        starts,
+        np.concatenate([part.stops for part in parts]),
+        None if partner == "none" else np.concatenate([part.answers for part in parts]),
+        swaps=partner == "sop",
+        n_cut=sum(part.n_cut for part in parts),
+    )
+
+
+def _plan_shard(
+    documents: Documents, max_length: int, partner: str, rate: float, rng: np.random.Generator
+) -> Pairs:
+    if partner == "none":
+        starts, stops = _single(documents, max_length - 2, rate, rng)
+        answers = np.full(len(starts), NO_ANSWER, dtype=np.int8)
+        return Pairs(starts[:, None], stops[:, None], answers, 0)
+    units = _units(documents, max_length - 3)
+    if len(units) == 1:
+        nothing = np.zeros((0, 2), dtype=np.int64)
+        return Pairs(nothing, nothing, np.zeros(0, dtype=np.int8), 0)
+    return pairs(
+        documents, units, max_length, partner=partner, short_rate=rate, rng=rng, follow=_chain
+    )
 
 
 def read_sequences(shards: ShardSet, segments: NDArray[np.int64]) -> Sequences:
@@ -113,13 +149,14 @@ def read_sequences(shards: ShardSet, segments: NDArray[np.int64]) -> Sequences:
         shards: where the pieces are.
         segments: int64 [S, K, 3], shard, start and stop of each; see `SequencePlan.ranges`.
     """
-    n_segments = segments.shape[1]
     sizes = segments[:, :, 2] - segments[:, :, 1]  # [S, K]
-    offsets = np.concatenate([[0], np.cumsum(sizes.sum(axis=1) + n_segments + 1)])
+    extents = sizes + (sizes > 0)  # with [SEP]; an empty segment has none
+    offsets = np.concatenate([[0], np.cumsum(extents.sum(axis=1) + 1)])
     # Each segment goes behind [CLS], the segments before it, and their [SEP]s.
-    before = np.cumsum(sizes + 1, axis=1) - sizes
-    begins = (offsets[:-1, None] + before).reshape(-1)  # [S · K]
-    sizes = sizes.reshape(-1)
+    begins = offsets[:-1, None] + 1 + np.cumsum(extents, axis=1) - extents  # [S, K]
+    there = sizes > 0
+    numbers = np.broadcast_to(np.arange(sizes.shape[1]), sizes.shape)[there]
+    segments, begins, sizes = segments[there], begins[there], sizes[there]  # [T, 3], [T], [T]
     n = int(offsets[-1])
     special_ids = shards.legend.special_ids
     specials = np.concatenate([offsets[:-1], begins + sizes])
@@ -131,8 +168,7 @@ def read_sequences(shards: ShardSet, segments: NDArray[np.int64]) -> Sequences:
     word_starts = np.empty(n, dtype=np.bool_)
     word_starts[specials] = True
     layers = {name: np.full(n, MISSING, dtype=np.int8) for name in shards.legend.layers}
-    homes = segments[:, :, 0].reshape(-1)
-    starts = segments[:, :, 1].reshape(-1)
+    homes, starts = segments[:, 0], segments[:, 1]
     for number in np.unique(homes).tolist():
         part, here = shards.shards[number], homes == number
         within = ranges(sizes[here])
@@ -143,12 +179,9 @@ def read_sequences(shards: ShardSet, segments: NDArray[np.int64]) -> Sequences:
         for name, labels in layers.items():
             labels[goal] = part.layers[name][source]
     # A word longer than a whole sequence is cut: its rest is a word of its own.
-    word_starts[begins[sizes > 0]] = True
-    token_type_ids = np.zeros(n, dtype=np.int8)
-    if n_segments > 1:
-        numbers = np.tile(np.arange(n_segments), len(segments))
-        extents = sizes + 1 + (numbers == 0)  # the first has [CLS] too
-        token_type_ids[:] = np.repeat(numbers, extents)
+    word_starts[begins] = True
+    # The first segment has [CLS] too.
+    token_type_ids = np.repeat(numbers.astype(np.int8), sizes + 1 + (numbers == 0))
     return Sequences(input_ids, word_starts, maskable, token_type_ids, layers, offsets)
 
 
@@ -167,9 +200,12 @@ def _single(
     following = np.maximum(following, np.arange(1, n_units + 1))
     document_ends = np.searchsorted(units, documents.piece_offsets[1:])
     ends = document_ends[np.searchsorted(document_ends, np.arange(n_units), side="right")]
-    chain = np.fromiter(_follow(np.minimum(following, ends)), dtype=np.int64)
-    bounds = units[chain]
+    bounds = units[_chain(np.minimum(following, ends))]
     return bounds[:-1], bounds[1:]
+
+
+def _chain(following: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.fromiter(_follow(following), dtype=np.int64)
 
 
 def _follow(following: NDArray[np.int64]) -> Iterator[int]:

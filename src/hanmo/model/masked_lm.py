@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hanmo.model import partner
 from hanmo.model.config import EncoderConfig
 from hanmo.model.encoder import Encoder
 from hanmo.model.heads import MaskedLmHead, sparse_cross_entropy
@@ -64,9 +65,9 @@ class MaskedLm(nn.Module):
 
     def outputs(self, batch: Batch) -> Outputs:
         """Encode and transform the asked positions; score labels (not yet pieces)."""
-        asked = self.bert(*batch.inputs, batch.positions)  # [M, H]
+        asked, logits = partner.encode(self.bert, self.cls, batch)  # [M, H]
         transformed = self.cls.predictions.transform(asked)  # [M, H]
-        logits = {name: head(transformed) for name, head in self.tags.items()}  # [M, T]
+        logits |= {name: head(transformed) for name, head in self.tags.items()}  # [M, T]
         return Outputs(transformed, logits)
 
     def piece_logits(self, outputs: Outputs) -> Tensor:
@@ -84,11 +85,12 @@ class MaskedLm(nn.Module):
         ) / (batch.totals[self._pieces] + _EPSILON)
         parts = {"mlm": total.detach()}
         weights = self._schedule(progress)
-        for name, logits in outputs.logits.items():
+        for name in self.tags:
+            logits = outputs.logits[name]
             loss = _labelled_cross_entropy(logits, batch.targets[name], batch.totals[name])
             parts[name] = loss.detach()
             total = total + weights[name] * loss
-        return Losses(total, parts, weights)
+        return partner.with_partner(Losses(total, parts, weights), outputs, batch)
 
     def forward(self, batch: Batch, progress: float = 0.0) -> Losses:
         """Compose `outputs` and `losses`."""

@@ -8,9 +8,13 @@ out, for it could only learn that some places are likelier than others.
 Shapes: R rows, L length, M asked places, H hidden.
 """
 
+import dataclasses
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hanmo.model import partner
 from hanmo.model.config import EncoderConfig
 from hanmo.model.encoder import Encoder
 from hanmo.model.heads import Transform
@@ -36,6 +40,7 @@ class PermutedLm(nn.Module):
         super().__init__()
         self.bert = Encoder(config)
         self.pert = Transform(config)
+        self.cls = nn.Module()  # the place of a partner's head
         self._places = places
 
     @property
@@ -45,7 +50,7 @@ class PermutedLm(nn.Module):
 
     def outputs(self, batch: Batch) -> Outputs:
         """Score the places of the row, those of other sequences out of reach: [M, L]."""
-        hidden = self.bert(*batch.inputs)  # [R, L, H]
+        hidden, logits = self._encode(batch)  # [R, L, H]
         n_rows, length, width = hidden.shape
         asked = hidden.flatten(0, 1).index_select(0, batch.positions)  # [M, H]
         transformed = self.pert(asked)  # [M, H]
@@ -57,7 +62,16 @@ class PermutedLm(nn.Module):
         rows = batch.positions // length
         own = batch.sequence_ids.flatten().index_select(0, batch.positions)  # [M]
         apart = batch.sequence_ids.index_select(0, rows) != own[:, None]  # [M, L]
-        return Outputs(transformed, {self._places: scores.masked_fill(apart, _APART)})
+        logits[self._places] = scores.masked_fill(apart, _APART)
+        return Outputs(transformed, logits)
+
+    def _encode(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Encode every place, for all of them may be answers."""
+        everywhere = torch.arange(batch.input_ids.numel(), device=batch.input_ids.device)
+        hidden, logits = partner.encode(
+            self.bert, self.cls, dataclasses.replace(batch, positions=everywhere)
+        )
+        return hidden.view(*batch.input_ids.shape, -1), logits
 
     def losses(self, outputs: Outputs, batch: Batch, *, progress: float) -> Losses:
         """Cross entropy over places, divided by the step's number of asked places."""
@@ -65,7 +79,8 @@ class PermutedLm(nn.Module):
         expected = _columns(batch, batch.targets[self._places])
         summed = F.cross_entropy(scores, expected, ignore_index=-1, reduction="sum")
         total = summed / (batch.totals[self._places] + _EPSILON)
-        return Losses(total, {"pert": total.detach()})
+        losses = Losses(total, {"pert": total.detach()})
+        return partner.with_partner(losses, outputs, batch)
 
     def forward(self, batch: Batch, progress: float = 0.0) -> Losses:
         """Compose `outputs` and `losses`."""

@@ -31,6 +31,8 @@ class Batch:
         totals: name → number of targets of the whole step, which a loss divides by: the losses of
             a step's parts then add up to the loss of the step, however it is cut.
         n_pieces: number of real (non-padding) pieces.
+        firsts: [S] flat indices of the sequences' first pieces, where something is asked about
+            whole sequences; the answers are the targets "partners".
     """
 
     input_ids: Tensor
@@ -41,6 +43,7 @@ class Batch:
     targets: Mapping[str, Tensor]
     totals: Mapping[str, int]
     n_pieces: int
+    firsts: Tensor | None = None
 
     @classmethod
     def from_arrays(
