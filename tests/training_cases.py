@@ -20,7 +20,7 @@ from hanmo.data.draws import Draws
 from hanmo.data.ragged import Array, Sequences, join
 from hanmo.model.config import EncoderConfig, hugging_face_config
 from hanmo.model.trainable import Batch
-from hanmo.objectives._objective import Objective, Vocabulary
+from hanmo.objectives._objective import Objective, Vocabulary, with_resources
 from hanmo.text.tokenizer import Tokenizer
 
 CHARACTERS = [chr(0x4E00 + i) for i in range(150)]
@@ -33,7 +33,7 @@ TINY = EncoderConfig(
     intermediate_size=32,
     max_position_embeddings=64,
 )
-SPEEDS = ("pieces_per_second", "seconds")
+SPEEDS = ("pieces_per_second", "seconds", "waited")
 
 
 def tokenizer() -> Tokenizer:
@@ -65,6 +65,24 @@ def random_sequence(
     return Sequences(ids.astype(np.int32), starts, maskable, types, layers)
 
 
+def options_of(objective: str, folder: Path) -> dict[str, Any]:
+    """Options that an objective cannot do without."""
+    if objective != "mac":
+        return {}
+    path = folder / "synonyms.txt"
+    if not path.exists():
+        groups = [CHARACTERS[i : i + 5] for i in range(0, 100, 5)]
+        groups += [[a + b for b in CHARACTERS[:90]] for a in CHARACTERS[:40]]
+        lines = [f"Aa01A{i:02d}= {' '.join(group)}" for i, group in enumerate(groups)]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return {"synonyms": str(path)}
+
+
+def vocabulary_for(objective: Objective) -> Vocabulary:
+    """The vocabulary with what the objective reads beside it."""
+    return with_resources(objective, vocabulary())
+
+
 def join_sequences(parts: Sequence[Sequences]) -> Sequences:
     """Sequences one after the other."""
     return Sequences(
@@ -86,7 +104,7 @@ def random_arrays(
         rng = np.random.default_rng([seed, number])
         sequence = random_sequence(rng, rng.integers(1, 4, int(rng.integers(4, 12))).tolist())
         draws = Draws.of(seed * 1000 + number, sequence.offsets)
-        samples.append(objective.corrupt(sequence, draws, vocabulary()))
+        samples.append(objective.corrupt(sequence, draws, vocabulary_for(objective)))
     return collate(join(samples), max_length=64, pad_id=0, pack=pack)
 
 

@@ -25,11 +25,13 @@ from hanmo.train.optim import build_optimizer
 from training_cases import (
     TINY,
     join_sequences,
+    options_of,
     random_arrays,
     random_batch,
     random_sequence,
     tokenizer,
     vocabulary,
+    vocabulary_for,
 )
 
 WORDS = [1, 2, 3, 1, 1, 4, 2, 2, 1, 3]
@@ -41,8 +43,13 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def objective(name: str) -> Objective:
-    return make_objective(name, {})
+def options(name: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return options_of(name, tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture
+def objective(name: str, options: dict[str, Any]) -> Objective:
+    return make_objective(name, options)
 
 
 def build(objective: Objective, seed: int = 0) -> Any:
@@ -54,7 +61,7 @@ def build(objective: Objective, seed: int = 0) -> Any:
 
 def corrupt(objective: Objective, seed: int, sequence: Sequences | None = None) -> Corrupted:
     sequence = sequence or random_sequence(np.random.default_rng(seed), WORDS)
-    return objective.corrupt(sequence, Draws.of(seed, sequence.offsets), vocabulary())
+    return objective.corrupt(sequence, Draws.of(seed, sequence.offsets), vocabulary_for(objective))
 
 
 def assert_same(one: Corrupted, two: Corrupted) -> None:
@@ -96,11 +103,12 @@ def test_many_at_once_are_what_each_is_alone(objective: Objective) -> None:
     ]
     many = join_sequences(parts)
     draws = Draws.of(5, many.offsets)
+    words = vocabulary_for(objective)
     alone = [
-        objective.corrupt(part, Draws(draws.keys[i : i + 1], part.offsets), vocabulary())
+        objective.corrupt(part, Draws(draws.keys[i : i + 1], part.offsets), words)
         for i, part in enumerate(parts)
     ]
-    made = objective.corrupt(many, draws, vocabulary())
+    made = objective.corrupt(many, draws, words)
     assert_same(made, join(alone))
     assert np.array_equal(made.offsets, many.offsets)
 
@@ -122,16 +130,19 @@ def test_what_corrupt_returns_fits_the_sequence(objective: Objective) -> None:
         assert all(0 <= position < n for position in made.positions.tolist())
         ids = made.inputs["input_ids"]
         assert ids.min() >= 0
-        assert ids.max() < vocabulary().size
+        assert ids.max() < vocabulary_for(objective).size
 
 
-def test_a_corruptor_pickles_and_corrupts_alike(name: str, objective: Objective) -> None:
+def test_a_corruptor_pickles_and_corrupts_alike(
+    name: str, options: dict[str, Any], objective: Objective
+) -> None:
     sequence = random_sequence(np.random.default_rng(1), WORDS)
-    corruptor = Corruptor(name, {}, vocabulary())
+    corruptor = Corruptor(name, options, vocabulary())
     copied = pickle.loads(pickle.dumps(corruptor))
-    expected = objective.corrupt(sequence, Draws.of(2, sequence.offsets), vocabulary())
-    assert_same(corruptor.corrupt(sequence, Draws.of(2, sequence.offsets)), expected)
-    assert_same(copied.corrupt(sequence, Draws.of(2, sequence.offsets)), expected)
+    draws = Draws.of(2, sequence.offsets)
+    expected = objective.corrupt(sequence, draws, vocabulary_for(objective))
+    assert_same(corruptor.corrupt(sequence, draws), expected)
+    assert_same(copied.corrupt(sequence, draws), expected)
 
 
 @pytest.mark.parametrize("progress", [0.0, 0.3, 1.0])

@@ -14,7 +14,7 @@ import pytest
 
 from hanmo.core import registry
 from hanmo.objectives._objective import PACKAGE
-from training_cases import log_lines, run_pretrain
+from training_cases import log_lines, options_of, run_pretrain
 
 GOLDEN = Path(__file__).resolve().parents[1] / "fixtures" / "golden"
 STEPS = 12
@@ -22,7 +22,10 @@ TOLERANCE = 1e-4
 
 
 def trace(shards: Path, out: Path, objective: str) -> list[dict[str, Any]]:
-    run_pretrain(shards, out, objective=objective, steps=STEPS, log_every=1, dropout=0.0)
+    options = options_of(objective, shards.parent)
+    run_pretrain(
+        shards, out, objective=objective, options=options, steps=STEPS, log_every=1, dropout=0.0
+    )
     return log_lines(out)
 
 

@@ -12,6 +12,7 @@ import torch
 from hanmo.core import artifact
 from hanmo.core import config as configuration
 from hanmo.core.errors import UserError
+from hanmo.core.files import sha256
 from hanmo.core.log import say
 from hanmo.core.seeds import generator
 from hanmo.data.loader import Loader, Selection
@@ -210,7 +211,9 @@ def _changed(config: Options, old: Mapping[str, Any], new: Mapping[str, Any]) ->
     )
 
 
-def already_finished(config: Options, values: Mapping[str, Any]) -> dict[str, Any]:
+def already_finished(
+    config: Options, objective: Objective, values: Mapping[str, Any]
+) -> dict[str, Any]:
     manifest = artifact.read_manifest(config.out, "checkpoint")
     changed = _changed(config, manifest.config, values)
     if changed:
@@ -218,7 +221,7 @@ def already_finished(config: Options, values: Mapping[str, Any]) -> dict[str, An
             f"{config.out}: already finished with other settings ({'; '.join(changed)}); "
             "choose another --out, or pass --overwrite"
         )
-    check_shards(config, config.out)
+    check_inputs(config, objective, config.out)
     done = {"finished": True, "already_finished": True}
     return {**manifest.counts, **done, "out": str(config.out)}
 
@@ -264,10 +267,22 @@ def begin_folder(config: Options, values: Mapping[str, Any]) -> None:
         configuration.write(stored, values)
 
 
-def check_shards(config: Options, folder: Path) -> None:
-    """Refuse to go on with other shards than those that a checkpoint was trained on."""
-    if checkpoint.read_extra(folder).get("shards") != artifact.digest(config.shards):
+def digests(objective: Objective) -> dict[str, str]:
+    """Return the digest of each file that the objective reads."""
+    return {str(path): sha256(path) for path in getattr(objective, "files", ()) if path.is_file()}
+
+
+def check_inputs(config: Options, objective: Objective, folder: Path) -> None:
+    """Refuse to go on with other inputs than those that a checkpoint was trained on."""
+    extra = checkpoint.read_extra(folder)
+    if extra.get("shards") != artifact.digest(config.shards):
         raise UserError(
             f"{config.shards}: other shards than those that {folder} was trained on; "
             "give those, or choose another --out"
         )
+    for path, digest in digests(objective).items():
+        if extra.get("files", {}).get(path, digest) != digest:
+            raise UserError(
+                f"{path}: changed since {folder} was trained on it; give the same file, or choose "
+                "another --out"
+            )

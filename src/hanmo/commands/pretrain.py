@@ -141,7 +141,7 @@ def run(config: Config) -> dict[str, Any]:
         dataclasses.replace(config, stop_at=None), sys.modules[__name__]
     )
     if not config.overwrite and (config.out / artifact.MANIFEST).is_file():
-        return parts.already_finished(config, values)
+        return parts.already_finished(config, objective, values)
     with exclusive(config.out):
         parts.check_folder(config, values)
         return _train(config, values, objective, device)
@@ -209,7 +209,7 @@ def _train(
     phases = parts.phases_of(config)
     batches = parts.Batches(config, shards, corruptor, phases)
     parts.begin_folder(config, values)
-    at = _restore(config, model, optimizer)
+    at = _restore(config, objective, model, optimizer)
     stop = min(config.steps, config.stop_at or config.steps)
     records = loop.train_steps(
         model,
@@ -230,6 +230,7 @@ def _train(
         "objective": config.objective,
         "max_length": phases.at(config.steps - 1).max_length,
         "shards": artifact.digest(config.shards),
+        "files": parts.digests(objective),
     }
 
     def save(step: int, pending: Mapping[str, float]) -> Path:
@@ -271,7 +272,7 @@ def _not_finite(config: Config, batches: Any, error: "NotFiniteError") -> str:
     )
 
 
-def _restore(config: Config, model: Any, optimizer: Any) -> "TrainingState":
+def _restore(config: Config, objective: "Objective", model: Any, optimizer: Any) -> "TrainingState":
     from hanmo.commands import _pretraining as parts
     from hanmo.train import history, state
 
@@ -280,7 +281,7 @@ def _restore(config: Config, model: Any, optimizer: Any) -> "TrainingState":
     if folder is None:
         (config.out / history.LOG).unlink(missing_ok=True)
         return state.TrainingState(0, {})
-    parts.check_shards(config, folder)
+    parts.check_inputs(config, objective, folder)
     at = state.restore(folder, model, optimizer)
     history.cut_log(config.out / history.LOG, at.step)
     say(f"resume: from {folder.name}")

@@ -9,6 +9,7 @@ sequences in all:
     one array for each name in `targets`      int64 [M]      (floating point stays as it is)
     firsts, partners                          int64 [S]      place of the first piece of a sequence
                                                              and its `partners`, where there are any
+    count/<name>                              int64 []       what the objective counted
 
 `sequence_ids` says who may attend to whom (Krell et al. 2021, "Efficient sequence packing without
 cross-contamination"): pieces of one row attend to each other only where the ids are equal.
@@ -30,6 +31,7 @@ __all__ = ["Array", "Corrupted", "IntArray", "collate", "first_fit_decreasing", 
 # Row lengths are rounded up to this when each sequence has its own row: fewer distinct shapes.
 ROW_STEP = 8
 _OWN_NAMES = frozenset({"position_ids", "sequence_ids", "positions", "firsts", "partners"})
+COUNT = "count/"
 _OF_SEQUENCES = ("firsts", "partners")
 
 
@@ -92,6 +94,8 @@ def collate(corrupted: Corrupted, *, max_length: int, pad_id: int, pack: bool) -
     if corrupted.partners is not None:
         arrays["firsts"] = offsets
         arrays["partners"] = corrupted.partners.astype(np.int64)
+    for name, n in corrupted.counts.items():
+        arrays[f"{COUNT}{name}"] = np.array(n, dtype=np.int64)
     return arrays
 
 
@@ -115,10 +119,13 @@ def split(arrays: Mapping[str, Array], n: int) -> list[dict[str, Array]]:
     for begin, end in itertools.pairwise(bounds):
         here = {name: (begin <= row) & (row < end) for name, row in rows.items()}
         part = {
-            name: array[begin:end]
+            name: array
+            if not array.ndim
+            else array[begin:end]
             if array.ndim > 1
             else array[here["firsts" if name in _OF_SEQUENCES else "positions"]]
             for name, array in arrays.items()
+            if array.ndim or not begin  # counts go to the first part
         }
         for name in rows:
             part[name] = part[name] - begin * length

@@ -24,9 +24,9 @@ _HALF = np.uint64(32)
 
 def keys(seed: int, purpose: str, *indices: Array) -> Bits:
     """Return a key for each tuple of `indices`, arrays of one length: uint64 [S]."""
-    mixed = _mix(np.array([seed & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64) + _hash(purpose))
+    mixed = mix(np.array([seed & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64) + _hash(purpose))
     for values in indices:
-        mixed = _mix(mixed + _STEP * (values.astype(np.uint64) + np.uint64(1)))
+        mixed = mix(mixed + _STEP * (values.astype(np.uint64) + np.uint64(1)))
     return mixed
 
 
@@ -56,22 +56,22 @@ class Draws:
     @staticmethod
     def once(keys: Bits, purpose: str) -> NDArray[np.float64]:
         """float64 in [0, 1) for each sequence."""
-        bits = _mix(keys + _hash(purpose))
+        bits = mix(keys + _hash(purpose))
         return np.asarray((bits >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
 
     def bits(self, purpose: str, at: IntArray | None = None) -> Bits:
         """uint64 for each piece, or for the pieces `at`."""
         states = self._states if at is None else self._states[at]
-        return _mix(states + _hash(purpose))
+        return mix(states + _hash(purpose))
 
     def uniform(self, purpose: str, at: IntArray | None = None) -> NDArray[np.float64]:
         """float64 in [0, 1) for each piece, or for the pieces `at`."""
         return np.asarray((self.bits(purpose, at) >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
 
-    def integers(self, purpose: str, stop: int, at: IntArray | None = None) -> IntArray:
-        """int64 in [0, stop), stop < 2^32, for each piece, or for the pieces `at`."""
+    def integers(self, purpose: str, stop: int | IntArray, at: IntArray | None = None) -> IntArray:
+        """int64 in [0, stop), stop < 2^32 (one or one each), for each piece or the pieces `at`."""
         high = self.bits(purpose, at) >> _HALF
-        return ((high * np.uint64(stop)) >> _HALF).astype(np.int64)
+        return ((high * np.asarray(stop).astype(np.uint64)) >> _HALF).astype(np.int64)
 
     def generator(self, index: int) -> np.random.Generator:
         """A generator of sequence `index`, for rules that go through it piece by piece."""
@@ -79,11 +79,11 @@ class Draws:
 
 
 def _hash(purpose: str) -> np.uint64:
-    return _mix(np.array([zlib.crc32(purpose.encode())], dtype=np.uint64))[0]
+    return mix(np.array([zlib.crc32(purpose.encode())], dtype=np.uint64))[0]
 
 
-def _mix(x: Bits) -> Bits:
-    """Mix, in place where `x` is nobody else's: callers pass a fresh array."""
+def mix(x: Bits) -> Bits:
+    """Scramble 64 bits each, in place: callers pass an array that is nobody else's."""
     spare = x >> np.uint64(30)
     x ^= spare
     x *= _FIRST

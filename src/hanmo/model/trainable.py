@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+_COUNT = "count/"  # as `data.batches.collate` names them
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Batch:
@@ -33,6 +35,7 @@ class Batch:
         n_pieces: number of real (non-padding) pieces.
         firsts: [S] flat indices of the sequences' first pieces, where something is asked about
             whole sequences; the answers are the targets "partners".
+        counts: name → what the objective counted, for the log.
     """
 
     input_ids: Tensor
@@ -44,6 +47,7 @@ class Batch:
     totals: Mapping[str, int]
     n_pieces: int
     firsts: Tensor | None = None
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_arrays(
@@ -60,6 +64,8 @@ class Batch:
             device: where the tensors go.
             totals: of the whole step; default: these arrays are the whole step.
         """
+        counts = {k.removeprefix(_COUNT): int(v) for k, v in arrays.items() if not v.ndim}
+        arrays = {key: array for key, array in arrays.items() if array.ndim}
         tensors = {
             key: torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)
             for key, array in arrays.items()
@@ -71,7 +77,7 @@ class Batch:
         if totals is None:
             totals = {key: count_targets(arrays[key]) for key in targets}
         n_pieces = int((arrays["sequence_ids"] > 0).sum())
-        return cls(**given, targets=targets, totals=totals, n_pieces=n_pieces)
+        return cls(**given, targets=targets, totals=totals, n_pieces=n_pieces, counts=counts)
 
     @property
     def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:

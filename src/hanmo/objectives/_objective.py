@@ -7,6 +7,9 @@ workers, and builds the torch module that is trained:
     layers                                  label layers it needs in the shards
     corrupt(sequences, draws, vocabulary)   what the model sees, where and what it must predict
     build(config, layers)                   a Trainable
+    resources(vocabulary)                   optional: what `corrupt` needs beside the sequences,
+                                            read once and found in `vocabulary.resources`
+    files                                   optional: paths that `resources` reads
 
 `corrupt` gets many sequences at once, as flat arrays, which is what makes it fast; `each` is for a
 rule that is easier to write for one. This file holds the Protocol and what binds `corrupt` to a
@@ -39,16 +42,20 @@ class Vocabulary:
         size: number of pieces.
         mask_id: id of [MASK].
         random_ids: int [n], pieces that may stand in at random: no special, no [unusedN].
+        tokenizer: the `hanmo.text.tokenizer.Tokenizer`, for objectives with words of their own.
+        resources: what the objective's `resources(vocabulary)` returned, if it has that.
     """
 
     size: int
     mask_id: int
     random_ids: NDArray[Any]
+    tokenizer: Any = None
+    resources: Any = None
 
     @classmethod
     def of(cls, tokenizer: Any) -> "Vocabulary":
         """Take it from a `hanmo.text.tokenizer.Tokenizer`."""
-        return cls(tokenizer.size, tokenizer.mask_id, tokenizer.random_ids)
+        return cls(tokenizer.size, tokenizer.mask_id, tokenizer.random_ids, tokenizer)
 
 
 class Objective(Protocol):
@@ -82,8 +89,10 @@ class Corruptor:
     """
 
     def __init__(self, name: str, options: Mapping[str, Any], vocabulary: Vocabulary) -> None:
-        self._arguments = (name, dict(options), vocabulary)
         self._objective = make_objective(name, options)
+        if vocabulary.resources is None:
+            vocabulary = with_resources(self._objective, vocabulary)
+        self._arguments = (name, dict(options), vocabulary)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Corruptor, self._arguments
@@ -91,6 +100,14 @@ class Corruptor:
     def corrupt(self, sequences: Sequences, draws: Draws) -> Corrupted:
         """Corrupt sequences."""
         return self._objective.corrupt(sequences, draws, self._arguments[2])
+
+
+def with_resources(objective: Objective, vocabulary: Vocabulary) -> Vocabulary:
+    """Read what the objective needs beside the sequences, where it has `resources`."""
+    read = getattr(objective, "resources", None)
+    return (
+        vocabulary if read is None else dataclasses.replace(vocabulary, resources=read(vocabulary))
+    )
 
 
 def each(

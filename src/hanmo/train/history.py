@@ -1,7 +1,9 @@
 """The log of a training run: means over intervals of steps, and going on with it after a kill.
 
 A line holds `step`, `loss`, `loss/<part>`, `grad_norm` (means since the line before),
-`weight/<part>`, `learning_rate` (of this step), `pieces` and `pieces_per_second` (of the interval).
+`weight/<part>`, `learning_rate` (of this step), `count/<name>` (what the objective counted),
+`pieces`, `pieces_per_second` and `waited`, the share of the time that steps waited for their batch
+(of the interval).
 The sums of an interval in progress go into the checkpoint, so a resumed run writes the same lines.
 """
 
@@ -19,7 +21,8 @@ def add(sums: dict[str, float], record: Record) -> None:
     """Add a step to the sums of its interval."""
     new = {"loss": record.loss, "grad_norm": record.grad_norm, "n": 1.0}
     new |= {f"loss/{name}": value for name, value in record.parts.items()}
-    new |= {"pieces": record.n_pieces, "seconds": record.seconds}
+    new |= {f"count/{name}": n for name, n in record.counts.items()}
+    new |= {"pieces": record.n_pieces, "seconds": record.seconds, "waited": record.waited}
     for key, value in new.items():
         sums[key] = sums.get(key, 0.0) + value
 
@@ -35,7 +38,9 @@ def line_of(sums: dict[str, float], record: Record) -> dict[str, float]:
     line |= {f"weight/{name}": value for name, value in record.weights.items()}
     line["learning_rate"] = record.learning_rate
     line["pieces"] = int(sums["pieces"])
+    line |= {key: int(value) for key, value in sums.items() if key.startswith("count/")}
     line["pieces_per_second"] = round(sums["pieces"] / sums["seconds"])
+    line["waited"] = round(sums.get("waited", 0.0) / sums["seconds"], 4)
     return line
 
 

@@ -43,6 +43,8 @@ class Record:
         grad_norm: global norm before clipping.
         n_pieces: real (non-padding) pieces seen.
         seconds: wall time of the step, data included.
+        waited: seconds of these that the step waited for its batch.
+        counts: what the objective counted in the batch.
     """
 
     step: int
@@ -53,6 +55,8 @@ class Record:
     grad_norm: float
     n_pieces: int
     seconds: float
+    waited: float = 0.0
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def train_steps(
@@ -93,7 +97,9 @@ def train_steps(
     source = iter(batches)
     clock = time.perf_counter()
     for step in range(start, stop):
+        asked = time.perf_counter()
         parts_of_step = next(source)
+        waited = time.perf_counter() - asked
         # Hashed: torch's CPU generator reads only the low 32 bits of what it is seeded with.
         torch.manual_seed(int(generator(seed, "dropout", step).integers(1 << 63)))
         rate = learning_rate(step)
@@ -117,8 +123,17 @@ def train_steps(
             norm.item(),
             sum(part.n_pieces for part in parts_of_step),
             now - clock,
+            waited,
+            _counts(parts_of_step),
         )
         clock = now
+
+
+def _counts(parts: Sequence[Batch]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for part in parts:
+        total.update(part.counts)
+    return dict(total)
 
 
 def parts_of(arrays: Mapping[str, Any], n: int, device: str = "cpu") -> list[Batch]:
