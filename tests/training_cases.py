@@ -1,5 +1,6 @@
 """What the tests of training share: a small vocabulary, labelled shards, tiny shapes, runs."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,10 @@ TINY = EncoderConfig(
     intermediate_size=32,
     max_position_embeddings=64,
 )
+TINY_ELECTRA = dataclasses.replace(
+    TINY, hidden_size=32, num_attention_heads=2, embedding_size=16, model_type="electra"
+)
+TINY_ALBERT = dataclasses.replace(TINY, embedding_size=8, model_type="albert")
 SPEEDS = ("pieces_per_second", "seconds", "waited")
 
 
@@ -76,6 +81,11 @@ def options_of(objective: str, folder: Path) -> dict[str, Any]:
         lines = [f"Aa01A{i:02d}= {' '.join(group)}" for i, group in enumerate(groups)]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return {"synonyms": str(path)}
+
+
+def shape_for(objective: str) -> EncoderConfig:
+    """A tiny shape of the family that an objective needs."""
+    return TINY_ELECTRA if objective == "electra" else TINY
 
 
 def vocabulary_for(objective: Objective) -> Vocabulary:
@@ -158,9 +168,10 @@ def write_shape(path: Path, config: EncoderConfig = TINY) -> Path:
 
 def settings_of(shards: Path, out: Path, **changed: Any) -> dict[str, Any]:
     """Settings of a short run of two and a half epochs, dropout on."""
-    size = shards.parent / "tiny.json"
+    shape = shape_for(str(changed.get("objective", "mlm")))
+    size = shards.parent / f"tiny-{shape.model_type}.json"
     if not size.exists():
-        write_shape(size)
+        write_shape(size, shape)
     settings: dict[str, Any] = {
         "shards": shards,
         "out": out,

@@ -29,6 +29,7 @@ from training_cases import (
     command_line,
     log_lines,
     make_shards,
+    options_of,
     run_pretrain,
     settings_of,
     tensors,
@@ -67,14 +68,19 @@ def test_stopped_and_resumed_is_the_same(
         {"optimizer": "adamw-torch"},
         {"optimizer": "lamb", "layer_decay": 0.8},
         {"pack": False},
+        {"objective": "electra", "workers": 1, "accumulate": 2},
+        {"objective": "electra", "partner": "sop", "options": {"replacement": True}},
+        {"objective": "mac", "partner": "sop", "dupe_factor": 2},
         {"objective": "pert", "partner": "nsp", "short_sequence_rate": 0.3},
         {"phases": ("5x16x8", "7x32x4@5e-4"), "partner": "sop", "accumulate": 2},
     ],
-    ids=lambda changed: next(iter(changed)),
+    ids=lambda changed: "-".join(str(value) for value in changed.values()),
 )
 def test_other_ways_to_run_resume_exactly_too(
     changed: dict[str, Any], shards: Path, tmp_path: Path
 ) -> None:
+    needed = options_of(str(changed.get("objective", "mlm")), shards.parent)
+    changed = {**changed, "options": {**needed, **changed.get("options", {})}}
     run_pretrain(shards, tmp_path / "whole", **changed)
     run_pretrain(shards, tmp_path / "run", **changed, stop_at=7)
     run_pretrain(shards, tmp_path / "run", **changed, resume=True)

@@ -3,6 +3,7 @@
     config.json          Hugging Face's, plus a key "hanmo" (label layers, where it came from)
     model.safetensors    weights under Hugging Face's names, tied ones once
     heads.safetensors    heads that transformers does not know (LERT's label heads), if any
+    generator/           ELECTRA's, a model folder of its own
     vocab.txt, tokenizer.json, tokenizer_config.json, special_tokens_map.json
 
 Reading takes any BERT folder: safetensors, or `pytorch_model.bin` through the weights-only
@@ -25,6 +26,7 @@ from hanmo.core.errors import UserError
 from hanmo.core.files import write_atomic, write_json
 from hanmo.model.config import EncoderConfig, hugging_face_config, read_config
 from hanmo.model.encoder import Encoder, initialise
+from hanmo.model.families import FAMILIES
 from hanmo.model.masked_lm import MaskedLm
 
 WEIGHTS, HEADS, CONFIG = "model.safetensors", "heads.safetensors", "config.json"
@@ -54,17 +56,23 @@ def save_model(
         config: further keys of `config.json`, such as `id2label`.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    companions = _companions(model)
     own_name = _encoder_name(model)
     state = {
         _renamed(name, own_name, _PREFIX): tensor.contiguous().cpu()
         for name, tensor in model.state_dict().items()
+        if not name.startswith(tuple(f"{companion}." for companion in companions))
     }
+    family = FAMILIES[_config(model).model_type]
     prefixes = tuple(getattr(model, "own_heads", ()))
     heads = {name: tensor for name, tensor in state.items() if name.startswith(prefixes)}
-    weights = {name: tensor for name, tensor in state.items() if name not in heads}
+    weights = {family.on_disk(n): tensor for n, tensor in state.items() if n not in heads}
     write_atomic(folder / WEIGHTS, save(weights, metadata={"format": "pt"}))
     if heads:
         write_atomic(folder / HEADS, save(heads, metadata={"format": "pt"}))
+    for name, companion in companions.items():
+        shape = {key: value for key, value in config.items() if key.endswith("dropout_prob")}
+        save_model(folder / name, companion, tokenizer=tokenizer, **shape)
     layers = {name: list(tags) for name, tags in getattr(model, "layers", {}).items()}
     encoder: Any = model.encoder
     architecture: Any = model.architecture
@@ -138,17 +146,9 @@ def load_into(model: nn.Module, folder: Path, *, layers: Sequence[int] | None = 
     Raises:
         UserError: not a model folder, no encoder weights, or another shape.
     """
-    state = read_weights(folder)
-    if (folder / HEADS).is_file():
-        state |= _read_file(folder / HEADS)
-    if not any(name.startswith(_PREFIX) for name in state):
-        state = {f"{_PREFIX}{name}": tensor for name, tensor in state.items()}
-    if layers is not None:
-        state = _with_layers(state, layers)
+    state = _read_state(model, folder, layers)
     wanted = model.state_dict()
     own_name = _encoder_name(model)
-    if own_name != _PREFIX:
-        state = {_renamed(name, _PREFIX, own_name): tensor for name, tensor in state.items()}
     fresh = sorted(wanted.keys() - state.keys())
     parts = (f"{own_name}embeddings.", f"{own_name}encoder.")
     lost = [name for name in fresh if name.startswith(parts)]
@@ -173,17 +173,54 @@ def with_dropout(config: EncoderConfig, dropout: float | None) -> EncoderConfig:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Read a model folder's weights under today's names.
+    """Read a model folder's weights under our names (BERT's, the encoder's under "bert.").
 
     Raises:
         UserError: no weights file, or a damaged one.
     """
     for name in (WEIGHTS, "pytorch_model.bin"):
         if (folder / name).is_file():
-            return {_today(key): value for key, value in _read_file(folder / name).items()}
+            state = {_today(key): value for key, value in _read_file(folder / name).items()}
+            family = FAMILIES[read_config(folder / CONFIG).model_type]
+            if not any(key.startswith(family.prefix) for key in state):
+                state = {f"{family.prefix}{key}": value for key, value in state.items()}
+            return {family.ours(key): value for key, value in state.items()}
     raise UserError(
         f"{folder}: neither {WEIGHTS} nor pytorch_model.bin there; expected a model folder"
     )
+
+
+def restore_weights(model: nn.Module, folder: Path) -> None:
+    """Put back all weights of a model that was saved in `folder`, bit for bit."""
+    model.load_state_dict(_read_state(model, folder))
+
+
+def _read_state(
+    model: nn.Module, folder: Path, layers: Sequence[int] | None = None
+) -> dict[str, Tensor]:
+    """Read what a folder has for a model, companions included, under the model's own names."""
+    state = read_weights(folder)
+    if (folder / HEADS).is_file():
+        state |= _read_file(folder / HEADS)
+    if layers is not None:
+        state = _with_layers(state, layers)
+    own_name = _encoder_name(model)
+    if own_name != _PREFIX:
+        state = {_renamed(name, _PREFIX, own_name): tensor for name, tensor in state.items()}
+    for name, companion in _companions(model).items():
+        if (folder / name / CONFIG).is_file():
+            found = _read_state(companion, folder / name)
+            state |= {f"{name}.{key}": tensor for key, tensor in found.items()}
+    return state
+
+
+def _companions(model: nn.Module) -> dict[str, nn.Module]:
+    return dict(getattr(model, "companions", {}))
+
+
+def _config(model: Any) -> EncoderConfig:
+    config: EncoderConfig = model.encoder.config
+    return config
 
 
 def without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

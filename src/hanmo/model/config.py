@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hanmo.core.errors import UserError, nearest
+from hanmo.model.families import FAMILIES
 
 # Names of activations in the outside world → the form of GELU that is meant. "gelu" is the exact
 # erf form in LERT, ELECTRA and Hugging Face; Google's TF1 BERT means tanh by it (facts/11 trap 5).
@@ -37,6 +38,10 @@ class EncoderConfig:
         initializer_range: standard deviation of the truncated normal initialisation.
         layer_norm_eps: epsilon of layer normalisation.
         pad_token_id: id of [PAD].
+        embedding_size: width `E` of the embeddings where it is not `hidden_size` (factorised
+            embeddings: a projection leads to the layers); None for the same.
+        model_type: the family: "bert", "electra" or "albert"; all layers of an ALBERT share their
+            weights.
     """
 
     vocab_size: int = 21128
@@ -52,6 +57,8 @@ class EncoderConfig:
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
     pad_token_id: int = 0
+    embedding_size: int | None = None
+    model_type: str = "bert"
 
     def __post_init__(self) -> None:
         if self.hidden_size % self.num_attention_heads:
@@ -59,25 +66,66 @@ class EncoderConfig:
                 f"num_attention_heads: got {self.num_attention_heads}; expected a divisor of "
                 f"hidden_size {self.hidden_size}"
             )
+        if self.model_type not in FAMILIES:
+            raise UserError(
+                f"model_type: no {self.model_type!r}{nearest(self.model_type, FAMILIES)}; expected "
+                f"one of {', '.join(FAMILIES)}"
+            )
+        if self.model_type == "bert" and self.embedding_width != self.hidden_size:
+            raise UserError(
+                f"embedding_size: got {self.embedding_size}, hidden_size {self.hidden_size}; a "
+                "BERT's are the same: embeddings of another width are ELECTRA's and ALBERT's"
+            )
         if self.hidden_act not in ACTIVATIONS:
             raise UserError(
                 f"hidden_act: no {self.hidden_act!r}{nearest(self.hidden_act, ACTIVATIONS)}"
             )
 
+    @property
+    def embedding_width(self) -> int:
+        """Width of the embeddings, E."""
+        return self.embedding_size or self.hidden_size
+
+    @property
+    def projects(self) -> bool:
+        """Whether a projection leads from the embeddings to the layers; ALBERT always has one."""
+        return self.embedding_width != self.hidden_size or self.model_type == "albert"
+
+    @property
+    def num_distinct_layers(self) -> int:
+        """Layers with weights of their own."""
+        return 1 if self.model_type == "albert" else self.num_hidden_layers
+
     def parameters(self, *, pooler: bool = True) -> int:
         """Return the number of parameters of the encoder, without task heads."""
-        h, f = self.hidden_size, self.intermediate_size
+        h, f, e = self.hidden_size, self.intermediate_size, self.embedding_width
         rows = self.vocab_size + self.max_position_embeddings + self.type_vocab_size
         layer = 4 * (h * h + h) + 2 * h * f + f + h + 4 * h
-        return rows * h + 2 * h + self.num_hidden_layers * layer + (h * h + h if pooler else 0)
+        projection = e * h + h if self.projects else 0
+        pooled = h * h + h if pooler else 0
+        return rows * e + 2 * e + projection + self.num_distinct_layers * layer + pooled
 
 
-def _size(layers: int, hidden: int, heads: int, intermediate: int) -> EncoderConfig:
+def _size(
+    layers: int,
+    hidden: int,
+    heads: int,
+    intermediate: int,
+    *,
+    embedding: int | None = None,
+    family: str = "bert",
+) -> EncoderConfig:
+    albert = family == "albert"  # no dropout, GELU by tanh (facts/05)
     return EncoderConfig(
         num_hidden_layers=layers,
         hidden_size=hidden,
         num_attention_heads=heads,
         intermediate_size=intermediate,
+        embedding_size=embedding,
+        model_type=family,
+        hidden_act="gelu_new" if albert else "gelu",
+        hidden_dropout_prob=0.0 if albert else 0.1,
+        attention_probs_dropout_prob=0.0 if albert else 0.1,
     )
 
 
@@ -91,6 +139,19 @@ SIZES: Mapping[str, EncoderConfig] = {
     "rbt4": _size(4, 768, 12, 3072),
     "rbt6": _size(6, 768, 12, 3072),
     "rbtl3": _size(3, 1024, 16, 4096),
+    # Discriminators; the objective makes the generator (facts/04).
+    "electra-tiny": _size(4, 256, 4, 1024, embedding=128, family="electra"),  # this project's own
+    "electra-small": _size(12, 256, 4, 1024, embedding=128, family="electra"),
+    "electra-small-ex": _size(24, 256, 4, 1024, family="electra"),
+    "electra-base": _size(12, 768, 12, 3072, family="electra"),
+    "electra-large": _size(24, 1024, 16, 4096, family="electra"),
+    # Google's layout, brightmart/albert_zh's shapes (facts/05).
+    "albert-tiny": _size(4, 312, 12, 1248, embedding=128, family="albert"),
+    "albert-small": _size(6, 384, 12, 1536, embedding=128, family="albert"),
+    "albert-base": _size(12, 768, 12, 3072, embedding=128, family="albert"),
+    "albert-large": _size(24, 1024, 16, 4096, embedding=128, family="albert"),
+    "albert-xlarge": _size(24, 2048, 32, 8192, embedding=128, family="albert"),
+    "albert-xxlarge": _size(12, 4096, 64, 16384, embedding=128, family="albert"),
 }
 
 
@@ -123,20 +184,36 @@ def read_config(path: Path) -> EncoderConfig:
     missing = [key for key in (*required, "intermediate_size") if key not in raw]
     if missing:
         raise UserError(f"{path}: lacks {', '.join(missing)}; expected a BERT configuration")
-    kind = raw.get("model_type", "bert")
-    if kind != "bert" or raw.get("embedding_size", raw["hidden_size"]) != raw["hidden_size"]:
-        raise UserError(f"{path}: model_type {kind!r}; expected a BERT encoder (model_type 'bert')")
+    # Google's files do not say; only ALBERT's have groups of layers.
+    family = raw.get("model_type", "albert" if "num_hidden_groups" in raw else "bert")
+    if family not in FAMILIES:
+        expected = ", ".join(FAMILIES)
+        raise UserError(f"{path}: model_type {family!r}; expected one of {expected}")
+    groups = (raw.get("num_hidden_groups", 1), raw.get("inner_group_num", 1))
+    if family == "albert" and groups != (1, 1):
+        raise UserError(f"{path}: {groups} groups of layers; hanmo has ALBERTs of one group")
     fields = {field.name for field in dataclasses.fields(EncoderConfig)}
-    return EncoderConfig(**{key: value for key, value in raw.items() if key in fields})
+    numbers = {key: value for key, value in raw.items() if key in fields}
+    return EncoderConfig(**{**numbers, "model_type": family})
 
 
 def hugging_face_config(config: EncoderConfig, architecture: str, **extra: Any) -> dict[str, Any]:
-    """Return what `config.json` holds, so that transformers chooses BERT and its tokenizer."""
+    """Return what `config.json` holds, so that transformers chooses the model and the tokenizer.
+
+    Args:
+        config: the encoder's numbers.
+        architecture: class name of transformers' BERT; the family's own is derived from it.
+        extra: further entries.
+    """
+    family = FAMILIES[config.model_type]
+    numbers = dataclasses.asdict(config)
+    numbers["embedding_size"] = config.embedding_width
+    if config.model_type == "bert":
+        del numbers["embedding_size"]
     return {
-        **dataclasses.asdict(config),
-        "architectures": [architecture],
-        "model_type": "bert",
-        "position_embedding_type": "absolute",
+        **numbers,
+        **family.config,
+        "architectures": [architecture.replace("Bert", family.title, 1)],
         "tokenizer_class": "BertTokenizer",
         "torch_dtype": "float32",
         **extra,

@@ -71,7 +71,7 @@ class Embeddings(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        h = config.hidden_size
+        h = config.embedding_width
         self.word_embeddings = nn.Embedding(config.vocab_size, h)
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, h)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, h)
@@ -79,7 +79,7 @@ class Embeddings(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor, position_ids: Tensor) -> Tensor:
-        """Embed [N] ids → [N, H]."""
+        """Embed [N] ids → [N, E]."""
         embedded = (
             self.word_embeddings(input_ids)
             + self.position_embeddings(position_ids)
@@ -183,13 +183,14 @@ class Layers(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.layer = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
+        self.layer = nn.ModuleList(Layer(config) for _ in range(config.num_distinct_layers))
+        self.depth = config.num_hidden_layers
 
     def forward(self, x: Tensor, layout: Layout, asked: Tensor | None = None) -> Tensor:
         """[N, H] → [N, H], or [M, H]."""
-        last = len(self.layer) - 1
-        for number, layer in enumerate(self.layer):
-            x = layer(x, layout, asked if number == last else None)
+        for number in range(self.depth):
+            layer = self.layer[number % len(self.layer)]  # ALBERT: the same one again
+            x = layer(x, layout, asked if number == self.depth - 1 else None)
         return x
 
 
@@ -200,6 +201,8 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.embeddings = Embeddings(config)
+        if config.projects:
+            self.embeddings_project = nn.Linear(config.embedding_width, config.hidden_size)
         self.encoder = Layers(config)
 
     def forward(
@@ -224,7 +227,10 @@ class Encoder(nn.Module):
         """
         layout = layout_of(sequence_ids, self.config.num_attention_heads)
         ids = (layout.take(array.flatten()) for array in (input_ids, token_type_ids, position_ids))
-        x = self.encoder(self.embeddings(*ids), layout, positions)  # [N, H] or [M, H]
+        x = self.embeddings(*ids)
+        if self.config.projects:
+            x = self.embeddings_project(x)
+        x = self.encoder(x, layout, positions)  # [N, H] or [M, H]
         if positions is not None:
             return x
         return layout.spread(x).view(*sequence_ids.shape, -1)

@@ -17,16 +17,20 @@ _CHUNK = 512
 
 
 class Transform(nn.Module):
-    """Dense, activation, layer normalisation: what MLM and LERT's label heads share (facts/01)."""
+    """Dense, activation, layer normalisation: what MLM and LERT's label heads share (facts/01).
 
-    def __init__(self, config: EncoderConfig) -> None:
+    Its width is that of the embeddings, whose matrix scores the pieces.
+    """
+
+    def __init__(self, config: EncoderConfig, *, width: int | None = None) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        width = width or config.embedding_width
+        self.dense = nn.Linear(config.hidden_size, width)
+        self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.approximate = ACTIVATIONS[config.hidden_act]
 
     def forward(self, x: Tensor) -> Tensor:
-        """[M, H] → [M, H]."""
+        """[M, H] → [M, E]."""
         return self.LayerNorm(F.gelu(self.dense(x), approximate=self.approximate))
 
 
@@ -47,20 +51,22 @@ class MaskedLmHead(nn.Module):
         self.predictions = Predictions(config)
 
     def logits(self, transformed: Tensor, embedding: Tensor) -> Tensor:
-        """Score every piece: [M, H], [V, H] → [M, V]."""
+        """Score every piece: [M, E], [V, E] → [M, V]."""
         return F.linear(transformed, embedding, self.predictions.bias)
 
 
 class Pooler(nn.Module):
-    """tanh(dense([CLS])), as BERT's classifiers use."""
+    """tanh(dense([CLS])), as BERT's classifiers use; transformers' ELECTRA has GELU there."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
+        self.activation = F.gelu if config.model_type == "electra" else torch.tanh
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """[S, H] → [S, H]."""
-        return torch.tanh(self.dense(x))
+        pooled: Tensor = self.activation(self.dense(x))
+        return pooled
 
 
 class _SparseCrossEntropy(torch.autograd.Function):
@@ -71,8 +77,16 @@ class _SparseCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    def forward(  # noqa: PLR0917 - torch passes them by position
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        numbers: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
         total = x.new_zeros((), dtype=torch.float32)
+        drawn = torch.empty_like(targets)
         wanted = any(ctx.needs_input_grad)
         grad_x = torch.empty_like(x) if wanted else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wanted else None
@@ -86,6 +100,8 @@ class _SparseCrossEntropy(torch.autograd.Function):
             # The greatest probability is 1 / Σ exp(logit - greatest logit), so never 0.
             norm = logits.amax(-1, keepdim=True) - grad.amax(-1, keepdim=True).log()
             total += (norm - logits.gather(1, expected)).sum()
+            if numbers is not None:
+                drawn[start : start + _CHUNK] = _drawn(grad, numbers[start : start + _CHUNK])
             if grad_x is None or grad_weight is None or grad_bias is None:
                 continue
             grad.scatter_add_(1, expected, grad.new_full(expected.shape, -1.0))
@@ -97,18 +113,28 @@ class _SparseCrossEntropy(torch.autograd.Function):
             else:  # sums over chunks stay in fp32
                 grad_weight += grad.t() @ rows
         ctx.save_for_backward(grad_x, grad_weight, grad_bias)
-        return total
+        ctx.mark_non_differentiable(drawn)
+        return total, drawn
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         grad_x, grad_weight, grad_bias = ctx.saved_tensors
-        scale = grads[0]
+        scale = grads[0]  # the drawn pieces have none
         return (
             grad_x * scale.to(grad_x.dtype),
             grad_weight * scale,
             grad_bias * scale,
             None,
+            None,
         )
+
+
+def _drawn(probabilities: Tensor, numbers: Tensor) -> Tensor:
+    """Turn numbers in [0, 1) into pieces by their probabilities: [m, V], [m] → int64 [m]."""
+    sums = probabilities.cumsum(-1)
+    # Sums end at nearly 1: scaled, and never past the last piece.
+    places = torch.searchsorted(sums, numbers.to(sums.dtype)[:, None] * sums[:, -1:])
+    return places.squeeze(1).clamp(max=probabilities.shape[1] - 1)
 
 
 def sparse_cross_entropy(x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
@@ -120,10 +146,37 @@ def sparse_cross_entropy(x: Tensor, weight: Tensor, bias: Tensor, targets: Tenso
         bias: [V].
         targets: [M] ids in [0, V).
     """
+    return _sparse(x, weight, bias, targets, None)[0]
+
+
+def sample_and_score(
+    x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, numbers: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return `sparse_cross_entropy`, and a piece drawn for each row from the same probabilities.
+
+    Args:
+        x: [M, H].
+        weight: [V, H].
+        bias: [V].
+        targets: [M] ids in [0, V).
+        numbers: [M] in [0, 1): the chance of each draw.
+
+    Returns:
+        The summed loss, and int64 [M] ids; no gradient flows through these.
+    """
+    return _sparse(x, weight, bias, targets, numbers)
+
+
+def _sparse(
+    x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, numbers: Tensor | None
+) -> tuple[Tensor, Tensor]:
     dtype = (
         torch.get_autocast_dtype(x.device.type)
         if torch.is_autocast_enabled(x.device.type)
         else x.dtype
     )
     with torch.autocast(x.device.type, enabled=False):
-        return _SparseCrossEntropy.apply(x.to(dtype), weight.to(dtype), bias.to(dtype), targets)
+        total, drawn = _SparseCrossEntropy.apply(
+            x.to(dtype), weight.to(dtype), bias.to(dtype), targets, numbers
+        )
+    return total, drawn

@@ -5,7 +5,8 @@ LERT: linear heads on the same transform as the MLM head, at the same positions 
 "Which positions take part"). Each task's loss is sum(CE) / (count + 1e-5); `schedule(progress)`
 weights the layers' losses.
 
-Shapes: R rows, L length, H hidden, M masked positions, V vocabulary, T labels of a layer.
+Shapes: R rows, L length, H hidden, E embeddings, M masked positions, V vocabulary, T labels of a
+layer.
 """
 
 from collections.abc import Callable, Mapping
@@ -53,7 +54,10 @@ class MaskedLm(nn.Module):
         self.cls = MaskedLmHead(config)
         self.layers = dict(layers or {})
         self.tags = nn.ModuleDict(
-            {name: nn.Linear(config.hidden_size, len(tags)) for name, tags in self.layers.items()}
+            {
+                name: nn.Linear(config.embedding_width, len(tags))
+                for name, tags in self.layers.items()
+            }
         )
         self._schedule = schedule
         self._pieces = pieces
@@ -66,7 +70,7 @@ class MaskedLm(nn.Module):
     def outputs(self, batch: Batch) -> Outputs:
         """Encode and transform the asked positions; score labels (not yet pieces)."""
         asked, logits = partner.encode(self.bert, self.cls, batch)  # [M, H]
-        transformed = self.cls.predictions.transform(asked)  # [M, H]
+        transformed = self.cls.predictions.transform(asked)  # [M, E]
         logits |= {name: head(transformed) for name, head in self.tags.items()}  # [M, T]
         return Outputs(transformed, logits)
 

@@ -39,7 +39,7 @@ class PermutedLm(nn.Module):
     def __init__(self, config: EncoderConfig, *, places: str = "places") -> None:
         super().__init__()
         self.bert = Encoder(config)
-        self.pert = Transform(config)
+        self.pert = Transform(config, width=config.hidden_size)
         self.cls = nn.Module()  # the place of a partner's head
         self._places = places
 

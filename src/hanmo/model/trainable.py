@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+REAL_PIECES = "input_ids"  # the name in `Batch.totals` of the number of real pieces
 _COUNT = "count/"  # as `data.batches.collate` names them
 
 
@@ -31,7 +32,8 @@ class Batch:
         positions: [M] flat indices r * L + c: where the loss looks (masked pieces, [CLS] …).
         targets: name → [M] expected ids or values; -1 is "missing", left out of that loss.
         totals: name → number of targets of the whole step, which a loss divides by: the losses of
-            a step's parts then add up to the loss of the step, however it is cut.
+            a step's parts then add up to the loss of the step, however it is cut; under
+            `REAL_PIECES` its number of real pieces.
         n_pieces: number of real (non-padding) pieces.
         firsts: [S] flat indices of the sequences' first pieces, where something is asked about
             whole sequences; the answers are the targets "partners".
@@ -76,6 +78,7 @@ class Batch:
         # Counted before they go to the device: asking it would stop it.
         if totals is None:
             totals = {key: count_targets(arrays[key]) for key in targets}
+            totals[REAL_PIECES] = int((arrays["sequence_ids"] > 0).sum())
         n_pieces = int((arrays["sequence_ids"] > 0).sum())
         return cls(**given, targets=targets, totals=totals, n_pieces=n_pieces, counts=counts)
 

@@ -96,10 +96,7 @@ def latest(out: Path) -> Path | None:
 
 def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
     """Put a checkpoint's weights and moments back, bit for bit; returns where the run is."""
-    weights = load_file(folder / checkpoint.WEIGHTS)
-    if (folder / checkpoint.HEADS).is_file():
-        weights |= load_file(folder / checkpoint.HEADS)
-    model.load_state_dict(weights)
+    checkpoint.restore_weights(model, folder)
     restore_moments(model, optimizer, load_file(folder / _MOMENTS))
     return TrainingState(**json.loads((folder / _TRAINING).read_text(encoding="utf-8")))
 
@@ -140,6 +137,7 @@ def publish(
         if name in (_MOMENTS, _TRAINING):
             continue
         target = out / name
+        target.parent.mkdir(exist_ok=True)
         target.unlink(missing_ok=True)
         try:
             target.hardlink_to(folder / name)

@@ -19,6 +19,7 @@ from hanmo.model.config import (
 from hanmo.model.encoder import Encoder
 from hanmo.model.heads import Pooler
 from hanmo.model.masked_lm import MaskedLm
+from hanmo.objectives import electra
 from training_cases import TINY
 
 # READMEs of ymcui/LERT and ymcui/Chinese-BERT-wwm (rounded there), exact by computation; with the
@@ -31,6 +32,27 @@ PUBLISHED = {
     "rbt4": 45_564_672,
     "rbt6": 59_740_416,
     "rbtl3": 61_001_728,
+}
+# Without pooler: discriminators by the configuration files of ymcui/Chinese-ELECTRA (facts/04).
+PUBLISHED_ENCODERS = {
+    "electra-small": 12_280_576,
+    "electra-small-ex": 24_495_104,
+    "electra-base": 101_677_056,
+    "electra-large": 324_472_832,
+}
+GENERATORS = {
+    "electra-small": 3_378_496,
+    "electra-small-ex": 6_756_928,
+    "electra-base": 22_108_608,
+    "electra-large": 41_380_096,
+}
+# In millions, as google-research/albert and brightmart/albert_zh round them, with pooler.
+ROUNDED = {
+    "albert-tiny": 4,
+    "albert-base": 11,
+    "albert-large": 17,
+    "albert-xlarge": 58,
+    "albert-xxlarge": 221,
 }
 # LERT's three label heads (facts of the released graph).
 LABEL_HEADS = {"small": 14_135, "base": 42_295, "large": 56_375}
@@ -50,7 +72,21 @@ def test_the_modules_have_the_published_number_of_parameters(size: str) -> None:
 
 
 def test_every_published_count_is_of_a_size() -> None:
-    assert set(PUBLISHED) == set(SIZES) - {"tiny"}
+    own = {"tiny", "electra-tiny", "albert-small"}
+    assert {*PUBLISHED, *PUBLISHED_ENCODERS, *ROUNDED} == set(SIZES) - own
+
+
+@pytest.mark.parametrize("size", PUBLISHED_ENCODERS)
+def test_electra_has_the_published_number_of_parameters(size: str) -> None:
+    assert SIZES[size].parameters(pooler=False) == PUBLISHED_ENCODERS[size]
+    generator = electra.Objective().generator_of(SIZES[size])
+    assert generator.parameters(pooler=False) == GENERATORS[size]
+
+
+@pytest.mark.parametrize("size", ROUNDED)
+def test_albert_has_about_the_published_number_of_parameters(size: str) -> None:
+    # Rounded upstream with an English vocabulary of 30,000; here 21,128 pieces of 128.
+    assert SIZES[size].parameters() / 1e6 == pytest.approx(ROUNDED[size], abs=0.6)
 
 
 @pytest.mark.parametrize("size", LABEL_HEADS)
@@ -76,8 +112,9 @@ def test_a_configuration_survives_its_file(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"hidden_size": None, "num_hidden_layers": None}, "lacks hidden_size, num_hidden_layers"),
-        ({"model_type": "electra"}, "model_type 'electra'; expected a BERT"),
-        ({"embedding_size": 8}, "expected a BERT encoder"),
+        ({"model_type": "gpt2"}, "model_type 'gpt2'; expected one of bert, electra, albert"),
+        ({"embedding_size": 8}, "embedding_size: got 8, hidden_size 16; a BERT's are the same"),
+        ({"model_type": "albert", "num_hidden_groups": 2}, r"\(2, 1\) groups of layers"),
         ({"num_attention_heads": 3}, "num_attention_heads: got 3; expected a divisor"),
         ({"hidden_act": "gelu_fast"}, "hidden_act: no 'gelu_fast'"),
     ],

@@ -1,0 +1,94 @@
+"""Families of encoders: what BERT, ELECTRA and ALBERT call the same parts in a model folder.
+
+Inside hanmo every encoder has BERT's names, under "bert."; a family says what they are in
+transformers' files, and what its `config.json` has beside BERT's numbers.
+
+    FAMILIES["electra"].on_disk("bert.encoder.layer.0.…")   # electra.encoder.layer.0.…
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+_LAYER = "bert.encoder.layer.0."
+_ALBERT_LAYER = "albert.encoder.albert_layer_groups.0.albert_layers.0."
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Family:
+    """One family.
+
+    Attributes:
+        title: how class names of transformers begin.
+        prefix: of the encoder's weights in a model folder.
+        names: ours → transformers', as beginnings of names; the longest that fits counts.
+        config: further entries of `config.json`.
+    """
+
+    title: str
+    prefix: str
+    names: Mapping[str, str]
+    config: Mapping[str, Any]
+
+    def on_disk(self, name: str) -> str:
+        """Our name → transformers'."""
+        return _renamed(name, self.names)
+
+    def ours(self, name: str) -> str:
+        """Transformers' name → ours."""
+        return _renamed(name, {theirs: own for own, theirs in self.names.items()})
+
+
+FAMILIES: Mapping[str, Family] = {
+    "bert": Family("Bert", "bert.", {}, {"position_embedding_type": "absolute"}),
+    "electra": Family(
+        "Electra",
+        "electra.",
+        {
+            "bert.": "electra.",
+            # transformers classifies by a layer of its own on [CLS], which stands for a pooler.
+            "bert.pooler.dense.": "classifier.dense.",
+            "classifier.": "classifier.out_proj.",
+            "cls.predictions.transform.": "generator_predictions.",
+            "cls.predictions.bias": "generator_lm_head.bias",
+        },
+        {
+            "position_embedding_type": "absolute",
+            "summary_type": "first",
+            "summary_use_proj": True,
+            "summary_activation": "gelu",
+            "summary_last_dropout": 0.1,
+        },
+    ),
+    "albert": Family(
+        "Albert",
+        "albert.",
+        {
+            "bert.": "albert.",
+            "bert.embeddings_project.": "albert.encoder.embedding_hidden_mapping_in.",
+            f"{_LAYER}attention.self.query.": f"{_ALBERT_LAYER}attention.query.",
+            f"{_LAYER}attention.self.key.": f"{_ALBERT_LAYER}attention.key.",
+            f"{_LAYER}attention.self.value.": f"{_ALBERT_LAYER}attention.value.",
+            f"{_LAYER}attention.output.dense.": f"{_ALBERT_LAYER}attention.dense.",
+            f"{_LAYER}attention.output.LayerNorm.": f"{_ALBERT_LAYER}attention.LayerNorm.",
+            f"{_LAYER}intermediate.dense.": f"{_ALBERT_LAYER}ffn.",
+            f"{_LAYER}output.dense.": f"{_ALBERT_LAYER}ffn_output.",
+            f"{_LAYER}output.LayerNorm.": f"{_ALBERT_LAYER}full_layer_layer_norm.",
+            "bert.pooler.dense.": "albert.pooler.",
+            "cls.predictions.transform.": "predictions.",
+            "cls.predictions.bias": "predictions.bias",
+            "cls.seq_relationship.": "sop_classifier.classifier.",
+        },
+        {
+            "position_embedding_type": "absolute",
+            "num_hidden_groups": 1,
+            "inner_group_num": 1,
+            "classifier_dropout_prob": 0.1,
+        },
+    ),
+}
+
+
+def _renamed(name: str, names: Mapping[str, str]) -> str:
+    found = max((old for old in names if name.startswith(old)), key=len, default=None)
+    return name if found is None else names[found] + name.removeprefix(found)
