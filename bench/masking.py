@@ -41,8 +41,7 @@ def main() -> None:
     plan = plan_sequences(shards, max_length=options.max_length)
     order = np.random.default_rng(1).permutation(len(plan))
     places = [
-        order[i * options.batch_size : (i + 1) * options.batch_size]
-        for i in range(options.batches)
+        order[i * options.batch_size : (i + 1) * options.batch_size] for i in range(options.batches)
     ]
     n_pieces = int(sum(plan.lengths[place].sum() for place in places))
     read = [read_sequences(shards, plan.ranges(place)) for place in places]

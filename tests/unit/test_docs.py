@@ -59,6 +59,7 @@ def examples(
 ) -> str:
     """The current folder holds a README's example files; returns the README's name."""
     assert len(write_examples(request.param, tmp_path)) == 4
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     monkeypatch.chdir(tmp_path)
     return str(request.param)
 

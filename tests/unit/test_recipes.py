@@ -42,8 +42,8 @@ WITHOUT = {
     "electra-large": 324_472_832,
 }
 WITHOUT |= {f"legal-{n}": WITHOUT[n] for n in ("electra-small", "electra-base", "electra-large")}
-# Google's ALBERT-base for Chinese has 10,669,322 parameters in its released checkpoint: with the MLM
-# head (119,816) and the sentence-order head (1,538). albert_zh rounds its tiny one to 4M.
+# Google's ALBERT-base for Chinese has 10,669,322 parameters in its released checkpoint, with the
+# heads of MLM (119,816) and of sentence order (1,538). albert_zh rounds its tiny one to 4M.
 ALBERT = {"albert-tiny": 4_080_520, "albert-base": 10_669_322 - 119_816 - 1_538}
 
 

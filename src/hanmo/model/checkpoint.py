@@ -26,7 +26,6 @@ from hanmo.core.errors import UserError
 from hanmo.core.files import write_atomic, write_json
 from hanmo.model.config import EncoderConfig, hugging_face_config, read_config
 from hanmo.model.encoder import Encoder, initialise
-from hanmo.model.families import FAMILIES
 from hanmo.model.masked_lm import MaskedLm
 
 WEIGHTS, HEADS, CONFIG = "model.safetensors", "heads.safetensors", "config.json"
@@ -63,7 +62,7 @@ def save_model(
         for name, tensor in model.state_dict().items()
         if not name.startswith(tuple(f"{companion}." for companion in companions))
     }
-    family = FAMILIES[_config(model).model_type]
+    family = _config(model).family
     prefixes = tuple(getattr(model, "own_heads", ()))
     heads = {name: tensor for name, tensor in state.items() if name.startswith(prefixes)}
     weights = {family.on_disk(n): tensor for n, tensor in state.items() if n not in heads}
@@ -181,7 +180,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     for name in (WEIGHTS, "pytorch_model.bin"):
         if (folder / name).is_file():
             state = {_today(key): value for key, value in _read_file(folder / name).items()}
-            family = FAMILIES[read_config(folder / CONFIG).model_type]
+            family = read_config(folder / CONFIG).family
             if not any(key.startswith(family.prefix) for key in state):
                 state = {f"{family.prefix}{key}": value for key, value in state.items()}
             return {family.ours(key): value for key, value in state.items()}

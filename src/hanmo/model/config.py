@@ -7,13 +7,14 @@ the identity. Sizes: facts/01 (LERT), facts/02 (BERT-wwm, RBT), each with its pa
 """
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hanmo.core.errors import UserError, nearest
-from hanmo.model.families import FAMILIES
+from hanmo.model.families import FAMILIES, Family
 
 # Names of activations in the outside world → the form of GELU that is meant. "gelu" is the exact
 # erf form in LERT, ELECTRA and Hugging Face; Google's TF1 BERT means tanh by it (facts/11 trap 5).
@@ -71,7 +72,7 @@ class EncoderConfig:
                 f"model_type: no {self.model_type!r}{nearest(self.model_type, FAMILIES)}; expected "
                 f"one of {', '.join(FAMILIES)}"
             )
-        if self.model_type == "bert" and self.embedding_width != self.hidden_size:
+        if self.embedding_width != self.hidden_size and not self.family.factorised:
             raise UserError(
                 f"embedding_size: got {self.embedding_size}, hidden_size {self.hidden_size}; a "
                 "BERT's are the same: embeddings of another width are ELECTRA's and ALBERT's"
@@ -82,6 +83,11 @@ class EncoderConfig:
             )
 
     @property
+    def family(self) -> Family:
+        """What is particular to the model's family."""
+        return FAMILIES[self.model_type]
+
+    @property
     def embedding_width(self) -> int:
         """Width of the embeddings, E."""
         return self.embedding_size or self.hidden_size
@@ -89,12 +95,12 @@ class EncoderConfig:
     @property
     def projects(self) -> bool:
         """Whether a projection leads from the embeddings to the layers; ALBERT always has one."""
-        return self.embedding_width != self.hidden_size or self.model_type == "albert"
+        return self.embedding_width != self.hidden_size or self.family.shares_layers
 
     @property
     def num_distinct_layers(self) -> int:
         """Layers with weights of their own."""
-        return 1 if self.model_type == "albert" else self.num_hidden_layers
+        return 1 if self.family.shares_layers else self.num_hidden_layers
 
     def parameters(self, *, pooler: bool = True) -> int:
         """Return the number of parameters of the encoder, without task heads."""
@@ -114,8 +120,9 @@ def _size(
     *,
     embedding: int | None = None,
     family: str = "bert",
+    act: str = "gelu",
+    dropout: float = 0.1,
 ) -> EncoderConfig:
-    albert = family == "albert"  # no dropout, GELU by tanh (facts/05)
     return EncoderConfig(
         num_hidden_layers=layers,
         hidden_size=hidden,
@@ -123,10 +130,14 @@ def _size(
         intermediate_size=intermediate,
         embedding_size=embedding,
         model_type=family,
-        hidden_act="gelu_new" if albert else "gelu",
-        hidden_dropout_prob=0.0 if albert else 0.1,
-        attention_probs_dropout_prob=0.0 if albert else 0.1,
+        hidden_act=act,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
     )
+
+
+# Google's layout: no dropout, GELU by tanh (facts/05).
+_albert = functools.partial(_size, embedding=128, family="albert", act="gelu_new", dropout=0.0)
 
 
 # name → shape; parameter counts with pooler in tests/unit/model/test_config.py.
@@ -146,12 +157,12 @@ SIZES: Mapping[str, EncoderConfig] = {
     "electra-base": _size(12, 768, 12, 3072, family="electra"),
     "electra-large": _size(24, 1024, 16, 4096, family="electra"),
     # Google's layout, brightmart/albert_zh's shapes (facts/05).
-    "albert-tiny": _size(4, 312, 12, 1248, embedding=128, family="albert"),
-    "albert-small": _size(6, 384, 12, 1536, embedding=128, family="albert"),
-    "albert-base": _size(12, 768, 12, 3072, embedding=128, family="albert"),
-    "albert-large": _size(24, 1024, 16, 4096, embedding=128, family="albert"),
-    "albert-xlarge": _size(24, 2048, 32, 8192, embedding=128, family="albert"),
-    "albert-xxlarge": _size(12, 4096, 64, 16384, embedding=128, family="albert"),
+    "albert-tiny": _albert(4, 312, 12, 1248),
+    "albert-small": _albert(6, 384, 12, 1536),
+    "albert-base": _albert(12, 768, 12, 3072),
+    "albert-large": _albert(24, 1024, 16, 4096),
+    "albert-xlarge": _albert(24, 2048, 32, 8192),
+    "albert-xxlarge": _albert(12, 4096, 64, 16384),
 }
 
 
@@ -190,7 +201,7 @@ def read_config(path: Path) -> EncoderConfig:
         expected = ", ".join(FAMILIES)
         raise UserError(f"{path}: model_type {family!r}; expected one of {expected}")
     groups = (raw.get("num_hidden_groups", 1), raw.get("inner_group_num", 1))
-    if family == "albert" and groups != (1, 1):
+    if groups != (1, 1):
         raise UserError(f"{path}: {groups} groups of layers; hanmo has ALBERTs of one group")
     fields = {field.name for field in dataclasses.fields(EncoderConfig)}
     numbers = {key: value for key, value in raw.items() if key in fields}
@@ -208,7 +219,7 @@ def hugging_face_config(config: EncoderConfig, architecture: str, **extra: Any) 
     family = FAMILIES[config.model_type]
     numbers = dataclasses.asdict(config)
     numbers["embedding_size"] = config.embedding_width
-    if config.model_type == "bert":
+    if not family.factorised:
         del numbers["embedding_size"]
     return {
         **numbers,

@@ -23,12 +23,20 @@ class Family:
         prefix: of the encoder's weights in a model folder.
         names: ours → transformers', as beginnings of names; the longest that fits counts.
         config: further entries of `config.json`.
+        factorised: embeddings may be narrower than the layers.
+        shares_layers: all layers are one, and a projection always leads to it.
+        pooler: activation behind the pooler.
+        discriminates: transformers has a head that judges pieces for it.
     """
 
     title: str
     prefix: str
     names: Mapping[str, str]
     config: Mapping[str, Any]
+    factorised: bool = True
+    shares_layers: bool = False
+    pooler: str = "tanh"
+    discriminates: bool = False
 
     def on_disk(self, name: str) -> str:
         """Our name → transformers'."""
@@ -40,7 +48,7 @@ class Family:
 
 
 FAMILIES: Mapping[str, Family] = {
-    "bert": Family("Bert", "bert.", {}, {"position_embedding_type": "absolute"}),
+    "bert": Family("Bert", "bert.", {}, {"position_embedding_type": "absolute"}, factorised=False),
     "electra": Family(
         "Electra",
         "electra.",
@@ -59,6 +67,8 @@ FAMILIES: Mapping[str, Family] = {
             "summary_activation": "gelu",
             "summary_last_dropout": 0.1,
         },
+        pooler="gelu",
+        discriminates=True,
     ),
     "albert": Family(
         "Albert",
@@ -85,6 +95,7 @@ FAMILIES: Mapping[str, Family] = {
             "inner_group_num": 1,
             "classifier_dropout_prob": 0.1,
         },
+        shares_layers=True,
     ),
 }
 

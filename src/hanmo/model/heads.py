@@ -60,7 +60,7 @@ class Pooler(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.activation = F.gelu if config.model_type == "electra" else torch.tanh
+        self.activation = getattr(F, config.family.pooler)
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -99,7 +99,7 @@ class Objective:
         Raises:
             UserError: a family without embeddings of a width of their own.
         """
-        if config.model_type != "electra":
+        if not config.family.discriminates:
             raise UserError(
                 f"--size: a {config.model_type} shape; objective electra needs one of the ELECTRA "
                 "family, such as electra-small (its generator has narrower layers than embeddings)"
