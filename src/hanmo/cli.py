@@ -20,7 +20,7 @@ from typing import Any
 
 from hanmo import __version__
 from hanmo.core import config as configuration
-from hanmo.core import registry
+from hanmo.core import ranks, registry
 from hanmo.core.errors import UserError, nearest
 from hanmo.core.log import say
 
@@ -127,7 +127,7 @@ def _run(name: str, argv: Sequence[str]) -> int:
     except SystemExit as stop:  # --help
         return int(stop.code or 0)
     result = module.run(config)
-    if result is not None:
+    if result is not None and not ranks.rank():
         _show(result, as_json="--json" in argv)
     return int(result.get("exit_code", 0)) if isinstance(result, Mapping) else 0
 

@@ -299,7 +299,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_saved(
 def test_other_shards_are_refused_on_resume(shards: Path, tmp_path: Path) -> None:
     run_pretrain(shards, tmp_path / "run", stop_at=1)
     moved = make_shards(tmp_path / "same")  # the same bytes in another place
-    settings = {"size": str(shards.parent / "tiny.json"), "resume": True}
+    settings = {"size": str(shards.parent / "tiny-bert.json"), "resume": True}
     run_pretrain(moved, tmp_path / "run", stop_at=2, **settings)
     other = make_shards(tmp_path / "other", seed=6)
     with pytest.raises(UserError, match="other shards"):
@@ -400,8 +400,8 @@ def test_bad_settings_are_refused_and_leave_nothing(
 
 
 def test_folders_of_the_wrong_kind_are_refused(shards: Path, tmp_path: Path) -> None:
-    write_shape(tmp_path / "tiny.json", TINY)
-    size = {"size": str(tmp_path / "tiny.json")}
+    write_shape(tmp_path / "tiny-bert.json", TINY)
+    size = {"size": str(tmp_path / "tiny-bert.json")}
     with pytest.raises(UserError, match="kind 'sentences'; expected 'shards'"):
         run_pretrain(shards.parent / "sentences", tmp_path / "a", **size)
     with pytest.raises(UserError, match="no such folder"):
@@ -414,7 +414,7 @@ def test_folders_of_the_wrong_kind_are_refused(shards: Path, tmp_path: Path) -> 
             run_pretrain(shards, foreign, overwrite=name != "foreign")
         assert (foreign / "thesis.txt").read_text() == "mine"
     with pytest.raises(UserError, match="is a file"):
-        run_pretrain(shards, tmp_path / "tiny.json")
+        run_pretrain(shards, tmp_path / "tiny-bert.json")
     with pytest.raises(UserError, match="kind 'shards'; expected 'checkpoint'"):
         run_pretrain(shards, shards)
 
@@ -444,7 +444,7 @@ def test_shards_damaged_or_unfinished_are_refused(tmp_path: Path) -> None:
 def test_dropout_of_the_run_does_not_stay_with_the_model(shards: Path, tmp_path: Path) -> None:
     run_pretrain(shards, tmp_path / "run", dropout=0.0)
     stored = json.loads((tmp_path / "run" / "config.json").read_text())
-    tiny = json.loads((shards.parent / "tiny.json").read_text())
+    tiny = json.loads((shards.parent / "tiny-bert.json").read_text())
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
         assert stored[name] == tiny.get(name, 0.1) != 0.0
     assert read_manifest(tmp_path / "run", "checkpoint").inputs["shards"]

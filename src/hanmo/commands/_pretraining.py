@@ -25,13 +25,14 @@ from hanmo.model.encoder import initialise
 from hanmo.model.partner import add_partner
 from hanmo.objectives._objective import Objective
 from hanmo.text.tokenizer import Tokenizer
+from hanmo.train.cluster import Cluster
 from hanmo.train.devices import Device
 from hanmo.train.phases import Phase, Phases, parse, single
 
 # Settings that may differ between a run and its continuation: they do not change the result.
 _FREE = frozenset(
     {"out", "resume", "overwrite", "workers", "save_every", "keep", "log_every", "tensorboard"}
-    | {"stop_at", "threads", "shards"}
+    | {"stop_at", "threads", "shards", "strategy"}
 )
 
 SHORTEST_LENGTH = 8
@@ -152,8 +153,16 @@ def _phases_of(config: Options) -> Phases:
 class Batches:
     """The batches of a run: those of each phase's loader, planned when the phase begins."""
 
-    def __init__(self, config: Options, shards: ShardSet, corruptor: Any, phases: Phases) -> None:
+    def __init__(
+        self,
+        config: Options,
+        shards: ShardSet,
+        corruptor: Any,
+        phases: Phases,
+        cluster: Cluster,
+    ) -> None:
         self._config, self._shards, self._corruptor = config, shards, corruptor
+        self._cluster = cluster
         self._phases = phases
         self._loader = functools.lru_cache(maxsize=1)(self._make_loader)
 
@@ -197,6 +206,10 @@ class Batches:
             seed=seed,
             pack=config.pack,
             dupe_factor=config.dupe_factor,
+            part=self._cluster.rank,
+            n_parts=self._cluster.world,
+            # Every process must have something to do in every part of a step.
+            least_rows=config.accumulate * self._cluster.world if self._cluster.world > 1 else 1,
             workers=config.workers,
         )
 

@@ -7,7 +7,9 @@ exits with 130 or 143; `--resume` goes on exactly where the run was, also after 
     hanmo pretrain work/shards --objective lert --size small --steps 100000 --out work/lert-small
 """
 
+import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +24,7 @@ from hanmo.data.pairing import PARTNERS
 
 if TYPE_CHECKING:
     from hanmo.objectives._objective import Objective
+    from hanmo.train.cluster import Cluster
     from hanmo.train.devices import Device
     from hanmo.train.loop import NotFiniteError, Record
     from hanmo.train.state import TrainingState
@@ -63,6 +66,8 @@ class Config:
         seed: Decides initial weights, order, masks and dropout.
         precision: "auto" (bf16 where it is faster: GPUs, CPUs with AMX), "fp32" or "bf16".
         device: "cpu" or "cuda"; by default CUDA when there is one.
+        strategy: How processes started by torchrun share the work: "ddp" (each has the whole
+            model) or "fsdp" (each has a share of it).
         threads: CPU threads; by default all cores.
         workers: Processes that make batches ahead; 0 makes them between steps.
         save_every: Steps between checkpoints.
@@ -101,6 +106,7 @@ class Config:
     seed: int = 1
     precision: str = "auto"
     device: str | None = None
+    strategy: str = "ddp"
     threads: int | None = None
     workers: int = 0
     save_every: int = 1000
@@ -124,6 +130,7 @@ def run(config: Config) -> dict[str, Any]:
     from hanmo.commands import _pretraining as parts
     from hanmo.objectives._objective import make_objective
     from hanmo.train import devices
+    from hanmo.train.cluster import joined
 
     parts.phases_of(config)  # refused before anything is loaded
     device = devices.prepare(config.precision, threads=config.threads, name=config.device)
@@ -140,11 +147,14 @@ def run(config: Config) -> dict[str, Any]:
     values = configuration.resolved(
         dataclasses.replace(config, stop_at=None), sys.modules[__name__]
     )
-    if not config.overwrite and (config.out / artifact.MANIFEST).is_file():
-        return parts.already_finished(config, objective, values)
-    with exclusive(config.out):
-        parts.check_folder(config, values)
-        return _train(config, values, objective, device)
+    with joined(config.strategy, device=device.name) as cluster:
+        if not config.overwrite and (config.out / artifact.MANIFEST).is_file():
+            return parts.already_finished(config, objective, values)
+        with exclusive(config.out) if cluster.first else contextlib.nullcontext():
+            if cluster.first:
+                parts.check_folder(config, values)
+            cluster.wait()
+            return _train(config, values, objective, device, cluster)
 
 
 def _field_names(value: Any) -> list[str]:
@@ -185,10 +195,15 @@ def _check(config: Config) -> None:
 
 
 def _train(
-    config: Config, values: Mapping[str, Any], objective: "Objective", device: "Device"
+    config: Config,
+    values: Mapping[str, Any],
+    objective: "Objective",
+    device: "Device",
+    cluster: "Cluster",
 ) -> dict[str, Any]:
     from hanmo.commands import _pretraining as parts
     from hanmo.data.shards import ShardSet
+    from hanmo.model import checkpoint
     from hanmo.objectives._objective import Corruptor, Vocabulary
     from hanmo.text.tokenizer import Tokenizer
     from hanmo.train import devices, loop, optim, state
@@ -198,6 +213,15 @@ def _train(
     shards = ShardSet.open(config.shards)
     tokenizer = Tokenizer.load(config.shards)
     model = parts.build_model(config, objective, shards, tokenizer, device)
+    corruptor = Corruptor(config.objective, config.options, Vocabulary.of(tokenizer))
+    phases = parts.phases_of(config)
+    batches = parts.Batches(config, shards, corruptor, phases, cluster)
+    if cluster.first:
+        parts.begin_folder(config, values)
+    folder = _resumed(config, objective, cluster)
+    if folder is not None:
+        checkpoint.restore_weights(model, folder)
+    step_module = cluster.wrap(model)
     optimizer = optim.build_optimizer(
         model,
         name=config.optimizer,
@@ -205,17 +229,13 @@ def _train(
         weight_decay=config.weight_decay,
         layer_decay=config.layer_decay,
     )
-    corruptor = Corruptor(config.objective, config.options, Vocabulary.of(tokenizer))
-    phases = parts.phases_of(config)
-    batches = parts.Batches(config, shards, corruptor, phases)
-    parts.begin_folder(config, values)
-    at = _restore(config, objective, model, optimizer)
+    at = state.TrainingState(0, {}) if folder is None else state.restore(folder, model, optimizer)
     stop = min(config.steps, config.stop_at or config.steps)
     records = loop.train_steps(
         model,
         optimizer,
         (
-            loop.parts_of(arrays, config.accumulate, device.name)
+            loop.parts_of(arrays, config.accumulate, device.name, cluster)
             for arrays in batches.between(at.step, stop)
         ),
         start=at.step,
@@ -225,6 +245,8 @@ def _train(
         device=device,
         clip_norm=config.clip_norm,
         seed=config.seed,
+        cluster=cluster,
+        step_module=step_module,
     )
     extra: dict[str, Any] = {
         "objective": config.objective,
@@ -243,20 +265,23 @@ def _train(
             config=values,
             extra={**extra, "step": step},
             shape=parts.published_dropout(config, tokenizer),
+            cluster=cluster,
         )
-        state.prune(config.out, config.keep, newest=folder)
+        if cluster.first:
+            state.prune(config.out, config.keep, newest=folder)
         devices.release_freed_memory()
         return folder
 
-    board = config.out / "tensorboard" if config.tensorboard else None
-    with run_log(config.out / LOG, board) as log:
+    board = config.out / "tensorboard" if config.tensorboard and cluster.first else None
+    log_file = config.out / LOG if cluster.first else Path(os.devnull)
+    with run_log(log_file, board) as log:
         try:
-            last = _consume(config, records, at, log, save)
+            last = _consume(config, records, at, log, save, cluster=cluster)
         except loop.NotFiniteError as error:
             raise UserError(_not_finite(config, batches, error)) from None
     counts = {"steps": last.step, **last.summary}
     finished = last.step == config.steps
-    if finished:
+    if finished and cluster.first:
         folder = state.step_folder(config.out, last.step)
         inputs = {"shards": extra["shards"]}
         state.publish(config.out, folder, config=values, counts=counts, inputs=inputs)
@@ -272,20 +297,23 @@ def _not_finite(config: Config, batches: Any, error: "NotFiniteError") -> str:
     )
 
 
-def _restore(config: Config, objective: "Objective", model: Any, optimizer: Any) -> "TrainingState":
+def _resumed(config: Config, objective: "Objective", cluster: "Cluster") -> Path | None:
+    """Return the checkpoint to go on from, the same in all processes; None to begin anew."""
     from hanmo.commands import _pretraining as parts
     from hanmo.train import history, state
 
-    state.sweep(config.out)
-    folder = state.latest(config.out) if config.resume else None
-    if folder is None:
-        (config.out / history.LOG).unlink(missing_ok=True)
-        return state.TrainingState(0, {})
-    parts.check_inputs(config, objective, folder)
-    at = state.restore(folder, model, optimizer)
-    history.cut_log(config.out / history.LOG, at.step)
-    say(f"resume: from {folder.name}")
-    return at
+    folder = None
+    if cluster.first:
+        state.sweep(config.out)
+        folder = state.latest(config.out) if config.resume else None
+        if folder is None:
+            (config.out / history.LOG).unlink(missing_ok=True)
+        else:
+            parts.check_inputs(config, objective, folder)
+            history.cut_log(config.out / history.LOG, state.step_of(folder))
+            say(f"resume: from {folder.name}")
+    name = cluster.from_first(None if folder is None else folder.name)
+    return None if name is None else config.out / name
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -298,7 +326,13 @@ class _End:
 
 
 def _consume(
-    config: Config, records: Iterator["Record"], at: "TrainingState", log: RunLog, save: Any
+    config: Config,
+    records: Iterator["Record"],
+    at: "TrainingState",
+    log: RunLog,
+    save: Any,
+    *,
+    cluster: "Cluster",
 ) -> _End:
     """Run the loop: log, show, save; stop at the end or on a signal."""
     from hanmo.train import history
@@ -310,7 +344,7 @@ def _consume(
     title = f"pretrain {config.objective} ({config.precision})"
     with Interrupts() as interrupts, Progress(title, config.steps, "steps") as bar:
         bar.skip(at.step)
-        for record in _until_interrupted(records, interrupts):
+        for record in _until_interrupted(records, interrupts, cluster):
             step = record.step
             history.add(sums, record)
             pieces, seconds = pieces + record.n_pieces, seconds + record.seconds
@@ -332,12 +366,14 @@ def _consume(
     return _End(step, {**losses, "pieces_per_second": speed}, code)
 
 
-def _until_interrupted(records: Iterator["Record"], interrupts: Any) -> Iterator["Record"]:
+def _until_interrupted(
+    records: Iterator["Record"], interrupts: Any, cluster: "Cluster"
+) -> Iterator["Record"]:
     """Yield records until a signal comes, which may also kill the loader's workers."""
     try:
         for record in records:
             yield record
-            if interrupts.caught:
+            if cluster.any(interrupts.caught is not None):  # all stop at the same step
                 return
     except UserError:
         if not interrupts.caught:

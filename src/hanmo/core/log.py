@@ -13,11 +13,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from hanmo.core import ranks
+
 _PLAIN_INTERVAL = 15.0
 
 
 def say(text: str) -> None:
-    """Write one line to stderr."""
+    """Write one line to stderr; of several training processes only the first speaks."""
+    if ranks.rank():
+        return
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
@@ -40,7 +44,7 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         self._start = self._last = time.monotonic()
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not ranks.rank():
             self._bar, self._task = _rich_bar(self._title, self._total, self._unit)
             self._bar.start()
         return self

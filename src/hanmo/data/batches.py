@@ -19,14 +19,24 @@ cross-contamination"): pieces of one row attend to each other only where the ids
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from hanmo.data.ragged import Array, Corrupted, IntArray, join, ranges
 
-__all__ = ["Array", "Corrupted", "IntArray", "collate", "first_fit_decreasing", "join", "split"]
+__all__ = [
+    "Array",
+    "Corrupted",
+    "IntArray",
+    "Placement",
+    "collate",
+    "first_fit_decreasing",
+    "join",
+    "place",
+    "split",
+]
 
 # Row lengths are rounded up to this when each sequence has its own row: fewer distinct shapes.
 ROW_STEP = 8
@@ -37,43 +47,89 @@ _OF_SEQUENCES = ("firsts", "partners")
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where each sequence goes: sequences in the order of their places, and those places."""
+    """Where each of S sequences goes.
 
-    order: IntArray  # [N] sequence at the i-th place
-    rows: IntArray  # [N] its row
-    columns: IntArray  # [N] column of its first piece
-    ranks: IntArray  # [N] 1 for the first sequence of a row, 2 for the second, …
+    Attributes:
+        rows: int64 [S], its row.
+        columns: int64 [S], column of its first piece.
+        ranks: int64 [S], 1 for the first sequence of a row, 2 for the second …
+        n_rows: R.
+        row_length: L.
+    """
+
+    rows: IntArray
+    columns: IntArray
+    ranks: IntArray
     n_rows: int
     row_length: int
 
+    def part(self, number: int, n_parts: int) -> tuple[IntArray, "Placement"]:
+        """Rows of part `number` of `n_parts` of nearly equal size.
 
-def collate(corrupted: Corrupted, *, max_length: int, pad_id: int, pack: bool) -> dict[str, Array]:
+        Returns:
+            Which sequences lie there, int64, and their placement in the part's own rows.
+        """
+        begin = self.n_rows * number // n_parts
+        end = self.n_rows * (number + 1) // n_parts
+        here = np.flatnonzero((begin <= self.rows) & (self.rows < end))
+        return here, Placement(
+            self.rows[here] - begin,
+            self.columns[here],
+            self.ranks[here],
+            end - begin,
+            self.row_length,
+        )
+
+
+def place(lengths: IntArray, *, max_length: int, pack: bool, least_rows: int = 1) -> Placement:
+    """Find a place for each sequence.
+
+    Args:
+        lengths: int64 [S], pieces of each, at least one sequence, none longer than `max_length`.
+        max_length: length of a packed row.
+        pack: several sequences a row of `max_length` pieces, by first-fit-decreasing; else one
+            sequence a row, rows as long as the longest sequence rounded up to a multiple of 8.
+        least_rows: where there are fewer, empty ones follow.
+
+    Raises:
+        ValueError: no sequences, or one longer than `max_length`.
+    """
+    if not len(lengths):
+        raise ValueError("no sequences to make a batch of")
+    if lengths.max() > max_length:
+        raise ValueError(f"a sequence of {lengths.max()} pieces; max_length is {max_length}")
+    made = _pack(lengths, max_length) if pack else _one_a_row(lengths, max_length)
+    return replace(made, n_rows=max(made.n_rows, least_rows))
+
+
+def collate(
+    corrupted: Corrupted,
+    *,
+    max_length: int,
+    pad_id: int,
+    pack: bool,
+    placement: Placement | None = None,
+) -> dict[str, Array]:
     """Lay the sequences out in rows and return the batch's arrays (see the module docstring).
 
     Args:
-        corrupted: at least one sequence, none longer than `max_length`.
-        max_length: length of a packed row.
+        corrupted: the sequences.
+        max_length: see `place`.
         pad_id: what fills the rest of `input_ids`; every other array is filled with 0.
-        pack: several sequences a row of `max_length` pieces, by first-fit-decreasing; else one
-            sequence a row, rows as long as the longest sequence rounded up to a multiple of 8.
+        pack: see `place`.
+        placement: where they go, if that is decided already.
 
     Raises:
-        ValueError: no sequences, one longer than `max_length`, or names that clash.
+        ValueError: as `place`, or names that clash.
     """
-    if not len(corrupted):
-        raise ValueError("no sequences to make a batch of")
     lengths = np.diff(corrupted.offsets)
-    if lengths.max() > max_length:
-        raise ValueError(f"a sequence of {lengths.max()} pieces; max_length is {max_length}")
+    places = placement or place(lengths, max_length=max_length, pack=pack)
     _check_names(corrupted)
-    place = _pack(lengths, max_length) if pack else _one_a_row(lengths, max_length)
-    # In the order of the sequences: the flat index of each one's first piece, and its rank.
-    offsets, ranks = np.empty_like(lengths), np.empty_like(lengths)
-    offsets[place.order] = place.rows * place.row_length + place.columns
-    ranks[place.order] = place.ranks
+    # The flat index of each sequence's first piece.
+    offsets = places.rows * places.row_length + places.columns
     within = ranges(lengths)  # [N] 0 … n-1 for each sequence
     flat = within + np.repeat(offsets, lengths)
-    shape = (place.n_rows, place.row_length)
+    shape = (places.n_rows, places.row_length)
 
     def spread(values: Array, fill: int, dtype: DTypeLike) -> Array:
         out = np.full(shape, fill, dtype=dtype)
@@ -87,7 +143,7 @@ def collate(corrupted: Corrupted, *, max_length: int, pad_id: int, pack: bool) -
     if "token_type_ids" not in arrays:  # left out: one segment
         arrays["token_type_ids"] = np.zeros(shape, dtype=np.int64)
     arrays["position_ids"] = spread(within, 0, np.int64)
-    arrays["sequence_ids"] = spread(np.repeat(ranks, lengths), 0, np.int32)
+    arrays["sequence_ids"] = spread(np.repeat(places.ranks, lengths), 0, np.int32)
     arrays["positions"] = flat[corrupted.positions]
     for name, values in corrupted.targets.items():
         arrays[name] = values.astype(_wide(values))
@@ -166,7 +222,8 @@ def _pack(lengths: IntArray, max_length: int) -> Placement:
     begins = ends - lengths[order]
     first = np.cumsum(counts) - counts  # [R] place of the first sequence of each row
     columns = begins - np.repeat(begins[first], counts)
-    return Placement(order, rows, columns, ranks + 1, n_rows, max_length)
+    back = np.argsort(order)  # to the order of the sequences
+    return Placement(rows[back], columns[back], ranks[back] + 1, n_rows, max_length)
 
 
 def _one_a_row(lengths: IntArray, max_length: int) -> Placement:
@@ -175,7 +232,7 @@ def _one_a_row(lengths: IntArray, max_length: int) -> Placement:
     row_length = min(-(-longest // ROW_STEP) * ROW_STEP, max_length)
     every = np.arange(n, dtype=np.int64)
     zeros = np.zeros(n, dtype=np.int64)
-    return Placement(every, every, zeros, zeros + 1, n, row_length)
+    return Placement(every, zeros, zeros + 1, n, row_length)
 
 
 def _wide(values: Array) -> DTypeLike:

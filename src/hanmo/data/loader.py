@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 
 from hanmo.core.errors import UserError
 from hanmo.core.seeds import generator
-from hanmo.data.batches import collate
+from hanmo.data.batches import collate, place
 from hanmo.data.draws import Draws, keys
 from hanmo.data.pairing import NO_ANSWER
-from hanmo.data.ragged import Array, Corrupted, Sequences, join
-from hanmo.data.sequences import SequencePlan, read_sequences
+from hanmo.data.ragged import Array, Corrupted, IntArray, Sequences, join, none_of
+from hanmo.data.sequences import SequencePlan, read_sequences, sequence_lengths
 from hanmo.data.shards import ShardSet
 
 # Sequences corrupted in one call: their arrays stay in the cache.
@@ -75,17 +75,31 @@ class Assembler:
     pack: bool
     dupe_factor: int | None = None
     swaps: bool = False
+    part: int = 0
+    n_parts: int = 1
+    least_rows: int = 1
 
     def assemble(self, selection: Selection) -> dict[str, Array]:
-        """Read, corrupt and collate."""
-        n = len(selection.indices)
-        made = join(
-            [self._corrupt(selection, slice(i, i + _AT_ONCE)) for i in range(0, n, _AT_ONCE)]
+        """Place, read, corrupt and collate the part of the batch that this process trains on."""
+        lengths = sequence_lengths(selection.ranges[:, :, 2] - selection.ranges[:, :, 1])
+        whole = place(
+            lengths, max_length=self.max_length, pack=self.pack, least_rows=self.least_rows
         )
-        pad_id = self.shards.legend.special_ids["pad"]
-        return collate(made, max_length=self.max_length, pad_id=pad_id, pack=self.pack)
+        here, placement = whole.part(self.part, self.n_parts)
+        if len(here):
+            starts = range(0, len(here), _AT_ONCE)
+            made = join([self._corrupt(selection, here[i : i + _AT_ONCE]) for i in starts])
+        else:  # fewer rows than processes; the names are those of any sequence
+            made = none_of(self._corrupt(selection, np.zeros(1, dtype=np.int64)))
+        return collate(
+            made,
+            max_length=self.max_length,
+            pad_id=self.shards.legend.special_ids["pad"],
+            pack=self.pack,
+            placement=placement,
+        )
 
-    def _corrupt(self, selection: Selection, here: slice) -> Corrupted:
+    def _corrupt(self, selection: Selection, here: IntArray) -> Corrupted:
         epochs, indices = selection.epochs[here], selection.indices[here]
         repeats = epochs if self.dupe_factor is None else epochs % self.dupe_factor
         chance = keys(self.seed, "corrupt", repeats, indices)
@@ -113,6 +127,11 @@ class Loader:
         pack: several sequences a row (see `batches.collate`).
         dupe_factor: number of ways in which a sequence is corrupted, taken in turn by the epochs
             (static masking, as BERT's data has it); None: anew in every epoch (dynamic masking).
+        part: which part of each batch this process trains on, of `n_parts`: batches are the same
+            for any number of parts.
+        n_parts: number of training processes.
+        least_rows: rows of a batch at least, empty ones behind the others, so that every part has
+            some.
         workers: processes that make batches ahead; 0 makes them here.
         prefetch: batches in the making; by default two for each worker.
     """
@@ -127,6 +146,9 @@ class Loader:
         seed: int,
         pack: bool = True,
         dupe_factor: int | None = None,
+        part: int = 0,
+        n_parts: int = 1,
+        least_rows: int = 1,
         workers: int = 0,
         prefetch: int | None = None,
     ) -> None:
@@ -145,7 +167,16 @@ class Loader:
         self.workers = workers
         self.prefetch = 2 * workers if prefetch is None else prefetch
         self._assembler = Assembler(
-            plan.shards, objective, max_length, seed, pack, dupe_factor, plan.swaps
+            plan.shards,
+            objective,
+            max_length,
+            seed,
+            pack,
+            dupe_factor,
+            swaps=plan.swaps,
+            part=part,
+            n_parts=n_parts,
+            least_rows=least_rows,
         )
         # A batch may straddle two epochs, so two orders are kept.
         self._order = lru_cache(maxsize=2)(self._make_order)

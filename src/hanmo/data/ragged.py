@@ -105,6 +105,18 @@ def ranges(lengths: IntArray) -> IntArray:
     )
 
 
+def none_of(corrupted: Corrupted) -> Corrupted:
+    """No sequences, with the names of these."""
+    return Corrupted(
+        {name: values[:0] for name, values in corrupted.inputs.items()},
+        corrupted.positions[:0],
+        {name: values[:0] for name, values in corrupted.targets.items()},
+        np.zeros(1, dtype=np.int64),
+        None if corrupted.partners is None else corrupted.partners[:0],
+        dict.fromkeys(corrupted.counts, 0),
+    )
+
+
 def join(parts: Sequence[Corrupted]) -> Corrupted:
     """Put corrupted sequences (at least one) after each other; all have the same names."""
     if len(parts) == 1:

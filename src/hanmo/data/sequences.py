@@ -59,8 +59,7 @@ class SequencePlan:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """int64 [N], pieces of each sequence, specials included."""
-        sizes = np.asarray(self.stop - self.start, dtype=np.int64)
-        return np.asarray(sizes.sum(axis=1) + (sizes > 0).sum(axis=1) + 1, dtype=np.int64)
+        return sequence_lengths(np.asarray(self.stop - self.start, dtype=np.int64))
 
     def ranges(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
         """int64 [n, K, 3]: shard, start and stop of the sequences `index`."""
@@ -140,6 +139,11 @@ def _plan_shard(
     return pairs(
         documents, units, max_length, partner=partner, short_rate=rate, rng=rng, follow=_chain
     )
+
+
+def sequence_lengths(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Pieces of sequences with [CLS] and [SEP]s, from the sizes of their segments [S, K]."""
+    return np.asarray(sizes.sum(axis=1) + (sizes > 0).sum(axis=1) + 1, dtype=np.int64)
 
 
 def read_sequences(shards: ShardSet, segments: NDArray[np.int64]) -> Sequences:

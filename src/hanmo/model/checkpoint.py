@@ -41,6 +41,7 @@ def save_model(
     *,
     tokenizer: Any,
     extra: Mapping[str, Any] | None = None,
+    weights: Mapping[str, Tensor] | None = None,
     **config: Any,
 ) -> None:
     """Write a model folder (see the module's docstring).
@@ -52,26 +53,33 @@ def save_model(
             that transformers does not know.
         tokenizer: a `hanmo.text.tokenizer.Tokenizer`; writes its own files.
         extra: stored in `config.json` under "hanmo".
+        weights: its state dict, where its parameters hold shares alone.
         config: further keys of `config.json`, such as `id2label`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     companions = _companions(model)
+    whole = model.state_dict() if weights is None else weights
     own_name = _encoder_name(model)
     state = {
         _renamed(name, own_name, _PREFIX): tensor.contiguous().cpu()
-        for name, tensor in model.state_dict().items()
+        for name, tensor in whole.items()
         if not name.startswith(tuple(f"{companion}." for companion in companions))
     }
     family = _config(model).family
     prefixes = tuple(getattr(model, "own_heads", ()))
     heads = {name: tensor for name, tensor in state.items() if name.startswith(prefixes)}
-    weights = {family.on_disk(n): tensor for n, tensor in state.items() if n not in heads}
-    write_atomic(folder / WEIGHTS, save(weights, metadata={"format": "pt"}))
+    known = {family.on_disk(n): tensor for n, tensor in state.items() if n not in heads}
+    write_atomic(folder / WEIGHTS, save(known, metadata={"format": "pt"}))
     if heads:
         write_atomic(folder / HEADS, save(heads, metadata={"format": "pt"}))
     for name, companion in companions.items():
         shape = {key: value for key, value in config.items() if key.endswith("dropout_prob")}
-        save_model(folder / name, companion, tokenizer=tokenizer, **shape)
+        own = {
+            key.removeprefix(f"{name}."): tensor
+            for key, tensor in whole.items()
+            if key.startswith(f"{name}.")
+        }
+        save_model(folder / name, companion, tokenizer=tokenizer, weights=own, **shape)
     layers = {name: list(tags) for name, tags in getattr(model, "layers", {}).items()}
     encoder: Any = model.encoder
     architecture: Any = model.architecture

@@ -19,6 +19,7 @@ from torch import nn
 from hanmo.core.seeds import generator
 from hanmo.data.batches import split
 from hanmo.model.trainable import Batch, Trainable
+from hanmo.train.cluster import ALONE, Cluster, Step, whole
 from hanmo.train.devices import Device
 
 
@@ -71,6 +72,8 @@ def train_steps(
     device: Device,
     clip_norm: float = 1.0,
     seed: int = 0,
+    cluster: Cluster = ALONE,
+    step_module: nn.Module | None = None,
 ) -> Iterator[Record]:
     """Train from step `start` to `stop` of `total`, yielding a record after each step.
 
@@ -86,13 +89,16 @@ def train_steps(
         device: where and how precisely to run.
         clip_norm: global gradient norm is clipped to this.
         seed: dropout at step s draws from (seed, s), so a resumed run draws the same.
+        cluster: the processes that share each step.
+        step_module: the model as the cluster wrapped it; default: the model alone.
 
     Raises:
         NotFiniteError: the loss or the gradient is not finite. Weights are still those of the
             step before.
     """
     assert isinstance(model, nn.Module)
-    model.train()
+    forward = step_module or Step(model)
+    forward.train()
     parameters = [p for p in model.parameters() if p.requires_grad]
     source = iter(batches)
     clock = time.perf_counter()
@@ -101,14 +107,21 @@ def train_steps(
         parts_of_step = next(source)
         waited = time.perf_counter() - asked
         # Hashed: torch's CPU generator reads only the low 32 bits of what it is seeded with.
-        torch.manual_seed(int(generator(seed, "dropout", step).integers(1 << 63)))
+        place = (step, cluster.rank) if cluster.rank else (step,)
+        torch.manual_seed(int(generator(seed, "dropout", *place).integers(1 << 63)))
         rate = learning_rate(step)
         for group in optimizer.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
-        loss, parts, weights = _gradients(model, parts_of_step, device, progress=step / total)
+        loss, parts, weights = _gradients(
+            forward, parts_of_step, device, cluster, progress=step / total
+        )
+        counts = _counts(parts_of_step)
+        n_pieces = sum(part.n_pieces for part in parts_of_step)
+        if cluster.world > 1:
+            loss, parts, counts, n_pieces = _summed(cluster, loss, parts, counts, n_pieces)
         if not math.isfinite(loss):
             raise NotFiniteError(step + 1, f"loss is {loss}, of which {parts}")
-        norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
+        norm = whole(nn.utils.clip_grad_norm_(parameters, clip_norm))
         if not math.isfinite(norm.item()):
             raise NotFiniteError(step + 1, f"gradient norm is {norm.item()}, loss {loss}")
         optimizer.step()
@@ -121,10 +134,10 @@ def train_steps(
             weights,
             rate,
             norm.item(),
-            sum(part.n_pieces for part in parts_of_step),
+            n_pieces,
             now - clock,
             waited,
-            _counts(parts_of_step),
+            counts,
         )
         clock = now
 
@@ -136,24 +149,55 @@ def _counts(parts: Sequence[Batch]) -> dict[str, int]:
     return dict(total)
 
 
-def parts_of(arrays: Mapping[str, Any], n: int, device: str = "cpu") -> list[Batch]:
+def parts_of(
+    arrays: Mapping[str, Any], n: int, device: str = "cpu", cluster: Cluster = ALONE
+) -> list[Batch]:
     """Make a step's batch of a loader's arrays in at most `n` parts, cut between rows.
 
-    Every part knows the totals of the whole step, so that their losses add up to its loss.
+    Every part knows the totals of the whole step, those of other processes included, so that their
+    losses add up to its loss.
     """
-    whole = Batch.from_arrays(arrays)
-    return [Batch.from_arrays(part, device, totals=whole.totals) for part in split(arrays, n)]
+    totals: Mapping[str, Any] = cluster.sums(Batch.from_arrays(arrays).totals)
+    totals = {name: int(value) for name, value in totals.items()}
+    return [Batch.from_arrays(part, device, totals=totals) for part in split(arrays, n)]
+
+
+def _summed(
+    cluster: Cluster,
+    loss: float,
+    parts: Mapping[str, float],
+    counts: Mapping[str, int],
+    n_pieces: int,
+) -> tuple[float, dict[str, float], dict[str, int], int]:
+    """Sum what each process saw of a step."""
+    own = {"loss": loss, "n": n_pieces}
+    own |= {f"part {name}": value for name, value in parts.items()}
+    own |= {f"count {name}": value for name, value in counts.items()}
+    all_ = cluster.sums(own)
+    return (
+        all_["loss"],
+        {name: all_[f"part {name}"] for name in parts},
+        {name: int(all_[f"count {name}"]) for name in counts},
+        int(all_["n"]),
+    )
 
 
 def _gradients(
-    model: Trainable, batches: Sequence[Batch], device: Device, *, progress: float
+    forward: nn.Module,
+    batches: Sequence[Batch],
+    device: Device,
+    cluster: Cluster,
+    *,
+    progress: float,
 ) -> tuple[float, dict[str, float], dict[str, float]]:
     """Run a step's parts forward and backward; returns the loss, its parts and their weights."""
     loss, parts, weights = 0.0, Counter[str](), {}
-    for batch in batches:
-        with device.autocast():
-            losses = model.losses(model.outputs(batch), batch, progress=progress)
-        losses.total.backward()
+    for number, batch in enumerate(batches):
+        with cluster.accumulating(forward, last=number == len(batches) - 1):
+            with device.autocast():
+                losses = forward(batch, progress)
+            # torch's wrappers take the mean over the processes; here it is the sum.
+            (losses.total * cluster.world if cluster.world > 1 else losses.total).backward()
         loss += losses.total.item()
         parts.update({name: part.item() for name, part in losses.parts.items()})
         weights = dict(losses.weights)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hanmo.core.errors import UserError, nearest
+from hanmo.train.cluster import share_like, whole
 
 
 class BertAdamW(torch.optim.Optimizer):
@@ -216,7 +217,7 @@ def moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Ten
     found = {}
     for name, parameter in model.named_parameters():
         for slot, value in optimizer.state.get(parameter, {}).items():
-            found[f"{name}/{slot}"] = torch.as_tensor(value)
+            found[f"{name}/{slot}"] = whole(torch.as_tensor(value))
     return found
 
 
@@ -239,4 +240,4 @@ def restore_moments(
                 f"optimiser state {key}: shape {tuple(value.shape)}; "
                 f"expected {tuple(parameter.shape)}"
             )
-        optimizer.state.setdefault(parameter, {})[slot] = value.to(parameter.device).clone()
+        optimizer.state.setdefault(parameter, {})[slot] = share_like(value, parameter)

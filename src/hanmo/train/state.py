@@ -26,6 +26,7 @@ from hanmo.core.errors import UserError
 from hanmo.core.files import sync_folder, write_atomic, write_json
 from hanmo.core.log import say
 from hanmo.model import checkpoint
+from hanmo.train.cluster import ALONE, Cluster, whole
 from hanmo.train.optim import moments, restore_moments
 
 KIND = "checkpoint"
@@ -45,6 +46,11 @@ def step_folder(out: Path, step: int) -> Path:
     return out / f"step-{step:09d}"
 
 
+def step_of(folder: Path) -> int:
+    """Return how many steps a checkpoint's folder has behind it."""
+    return int(folder.name.removeprefix("step-"))
+
+
 def save_state(
     out: Path,
     state: TrainingState,
@@ -55,8 +61,11 @@ def save_state(
     config: Mapping[str, Any],
     extra: Mapping[str, Any],
     shape: Mapping[str, Any],
+    cluster: Cluster = ALONE,
 ) -> Path:
     """Write a checkpoint and return its folder; a kill at any moment leaves the older ones whole.
+
+    Of several processes all must call it; the first writes.
 
     Args:
         out: the run's folder.
@@ -67,14 +76,22 @@ def save_state(
         config: resolved configuration, for the manifest.
         extra: goes to config.json's "hanmo".
         shape: numbers of config.json that training overrode, such as dropouts.
+        cluster: the processes of the run.
     """
     folder = step_folder(out, state.step)
+    slots = {name: t.contiguous().cpu() for name, t in moments(model, optimizer).items()}
+    weights = {name: whole(tensor) for name, tensor in model.state_dict().items()}
+    if not cluster.first:
+        cluster.wait()
+        return folder
     with artifact.building(folder, kind=KIND, config=config, overwrite=True) as build:
-        checkpoint.save_model(build.dir, model, tokenizer=tokenizer, extra=extra, **shape)
-        slots = {name: t.contiguous().cpu() for name, t in moments(model, optimizer).items()}
+        checkpoint.save_model(
+            build.dir, model, weights=weights, tokenizer=tokenizer, extra=extra, **shape
+        )
         write_atomic(build.dir / _MOMENTS, save(slots))
         write_json(build.dir / _TRAINING, dataclasses.asdict(state))
         build.counts["step"] = state.step
+    cluster.wait()
     return folder
 
 
@@ -95,8 +112,10 @@ def latest(out: Path) -> Path | None:
 
 
 def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
-    """Put a checkpoint's weights and moments back, bit for bit; returns where the run is."""
-    checkpoint.restore_weights(model, folder)
+    """Put a checkpoint's moments back, bit for bit; returns where the run is.
+
+    Its weights must be back already (`checkpoint.restore_weights`): shares are cut from them.
+    """
     restore_moments(model, optimizer, load_file(folder / _MOMENTS))
     return TrainingState(**json.loads((folder / _TRAINING).read_text(encoding="utf-8")))
 
