@@ -3,13 +3,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DATA ?= ../shared/data
 
-.PHONY: help setup demo test check format slow golden clean
+.PHONY: help setup demo test check format slow torture golden clean
 
 help:
 	@echo "make demo    install into .venv, then run the whole road on the embedded sample"
 	@echo "make test    install into .venv, then run the tests"
 	@echo "make check   format, lint, types, import layers"
 	@echo "make slow    the tests that take minutes"
+	@echo "make torture kill -9 at thirty random moments, for every objective"
 	@echo "make golden  write the golden loss traces anew (on purpose only)"
 
 # torch first: any other request for it would pull the newest build with its CUDA packages.
@@ -33,6 +34,9 @@ test: .venv/.dev
 
 slow: .venv/.dev
 	$(BIN)/python -m pytest -m slow
+
+torture: .venv/.dev
+	$(BIN)/python -m pytest -q -s -m torture
 
 golden: .venv/.dev
 	HANMO_GOLDEN=write $(BIN)/python -m pytest -q tests/story/test_golden.py

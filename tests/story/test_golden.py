@@ -17,7 +17,7 @@ from hanmo.objectives._objective import PACKAGE
 from training_cases import log_lines, options_of, run_pretrain
 
 GOLDEN = Path(__file__).resolve().parents[1] / "fixtures" / "golden"
-STEPS = 12
+STEPS = 20
 TOLERANCE = 1e-4
 
 

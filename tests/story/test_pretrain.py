@@ -116,6 +116,13 @@ def test_dropout_is_on_and_the_seed_decides(
         assert log_lines(out) != log_lines(whole["mlm"])
 
 
+def test_recomputed_layers_change_nothing(
+    shards: Path, whole: dict[str, Path], tmp_path: Path
+) -> None:
+    run_pretrain(shards, tmp_path / "run", objective="lert", recompute=True)
+    assert_same_run(whole["lert"], tmp_path / "run")
+
+
 def test_workers_do_not_change_the_result(
     shards: Path, whole: dict[str, Path], tmp_path: Path
 ) -> None:

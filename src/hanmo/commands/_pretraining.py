@@ -21,7 +21,7 @@ from hanmo.data.sequences import plan_sequences
 from hanmo.data.shards import ShardSet
 from hanmo.model import checkpoint
 from hanmo.model.config import EncoderConfig, read_config, size_named
-from hanmo.model.encoder import initialise
+from hanmo.model.encoder import Layers, initialise
 from hanmo.model.partner import add_partner
 from hanmo.objectives._objective import Objective
 from hanmo.text.tokenizer import Tokenizer
@@ -32,7 +32,7 @@ from hanmo.train.phases import Phase, Phases, parse, single
 # Settings that may differ between a run and its continuation: they do not change the result.
 _FREE = frozenset(
     {"out", "resume", "overwrite", "workers", "save_every", "keep", "log_every", "tensorboard"}
-    | {"stop_at", "threads", "shards", "strategy"}
+    | {"stop_at", "threads", "shards", "strategy", "recompute"}
 )
 
 SHORTEST_LENGTH = 8
@@ -67,6 +67,10 @@ def build_model(
         fresh = checkpoint.load_into(model, config.init, layers=chosen_layers(config))
         if fresh:
             say(f"init: not in {config.init}, so random: {', '.join(fresh)}")
+    if config.recompute:
+        for part in model.modules():
+            if isinstance(part, Layers):
+                part.recompute = True
     return model.to(device.name)
 
 
@@ -190,6 +194,7 @@ class Batches:
             partner=config.partner,
             short_sequence_rate=config.short_sequence_rate,
             seed=seed,
+            scratch=config.out,
         )
         epochs = phase.steps * phase.batch_size / max(1, len(plan))
         title = "pretrain" if len(self._phases) == 1 else f"pretrain, phase {phase.number + 1}"

@@ -20,6 +20,7 @@ Bits = NDArray[np.uint64]
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _HALF = np.uint64(32)
+_ROUNDS = 6
 
 
 def keys(seed: int, purpose: str, *indices: Array) -> Bits:
@@ -76,6 +77,34 @@ class Draws:
     def generator(self, index: int) -> np.random.Generator:
         """A generator of sequence `index`, for rules that go through it piece by piece."""
         return np.random.Generator(np.random.Philox(key=int(self.keys[index])))
+
+
+def shuffled(places: IntArray, n: int, key: np.uint64) -> IntArray:
+    """Say which of `n` things stands at each of some places of a shuffled order: int64, as given.
+
+    A permutation that is computed where it is asked for: an order of all sequences of a large
+    corpus would be gigabytes. A Feistel network of `_ROUNDS` rounds over the next power of four,
+    walked on until the result is below n (Black and Rogaway 2002, "Ciphers with arbitrary finite
+    domains").
+
+    Args:
+        places: int64, each in [0, n).
+        n: number of things.
+        key: decides the order.
+    """
+    half = np.uint64(((n - 1).bit_length() + 1) // 2)
+    mask = (np.uint64(1) << half) - np.uint64(1)
+    rounds = mix(key + _STEP * np.arange(1, _ROUNDS + 1, dtype=np.uint64))
+    found = places.astype(np.uint64)
+    walking = np.arange(len(found))
+    while len(walking):
+        here = found[walking]
+        left, right = here >> half, here & mask
+        for one in rounds:
+            left, right = right, left ^ (mix(right + one) & mask)
+        found[walking] = left << half | right
+        walking = walking[found[walking] >= n]
+    return found.astype(np.int64)
 
 
 def _hash(purpose: str) -> np.uint64:

@@ -2,8 +2,8 @@
 
 In: a `SequencePlan` and an objective's `corrupt`. Out: for each step the arrays of `batches.py`.
 Sample k of the endless stream is sequence `order[k % n]` of epoch `k // n`; the order of an epoch
-and the corruption of a sequence have generators of their own, so that a batch depends neither on
-the number of workers nor on what was asked for before, and the state to resume from is the step.
+and the corruption of a sequence are functions of their own keys, so that a batch depends neither
+on the number of workers nor on what was asked for before, and the state to resume from is the step.
 
     loader = Loader(plan, objective, batch_size=64, max_length=512, seed=1, workers=2)
     for arrays in loader.batches(start=step): ...
@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from multiprocessing.connection import wait
 from typing import Any, Protocol
 
@@ -27,20 +26,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanmo.core.errors import UserError
-from hanmo.core.seeds import generator
 from hanmo.data.batches import collate, place
-from hanmo.data.draws import Draws, keys
+from hanmo.data.draws import Draws, keys, shuffled
 from hanmo.data.pairing import NO_ANSWER
 from hanmo.data.ragged import Array, Corrupted, IntArray, Sequences, join, none_of
 from hanmo.data.sequences import SequencePlan, read_sequences, sequence_lengths
+from hanmo.data.shard_file import let_go
 from hanmo.data.shards import ShardSet
 
+# Batches between two times that the pages of the shards' files are let go.
+_LET_GO_EVERY = 8
 # Sequences corrupted in one call: their arrays stay in the cache.
 _AT_ONCE = 1024
 
 
 class Corruptor(Protocol):
-    """The half of an objective that the loader needs: numpy in, numpy out, no state."""
+    """The half of an objective that the loader needs: numpy in, numpy out, no state.
+
+    If it has `layers`, only those label layers are read.
+    """
 
     def corrupt(self, sequences: Sequences, draws: Draws) -> Corrupted:
         """Corrupt sequences; `draws` is the only source of chance."""
@@ -56,12 +60,14 @@ class Selection:
         indices: int64 [B], sequence numbers in the plan.
         ranges: int64 [B, K, 3], where their pieces are.
         answers: int8 [B], about their pairs; None without a question.
+        step: number of the batch.
     """
 
     epochs: NDArray[np.int64]
     indices: NDArray[np.int64]
     ranges: NDArray[np.int64]
     answers: NDArray[np.int8] | None = None
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,9 @@ class Assembler:
 
     def assemble(self, selection: Selection) -> dict[str, Array]:
         """Place, read, corrupt and collate the part of the batch that this process trains on."""
+        if selection.step % _LET_GO_EVERY == 0:
+            for documents in self.shards.shards:
+                let_go(documents)
         lengths = sequence_lengths(selection.ranges[:, :, 2] - selection.ranges[:, :, 1])
         whole = place(
             lengths, max_length=self.max_length, pack=self.pack, least_rows=self.least_rows
@@ -109,7 +118,8 @@ class Assembler:
             swapped = (Draws.once(chance, "swap") < 0.5) & (answers != NO_ANSWER)
             segments = np.where(swapped[:, None, None], segments[:, ::-1], segments)
             answers = np.where(swapped, np.int8(1), answers)
-        sequences = read_sequences(self.shards, segments)
+        layers = getattr(self.objective, "layers", None)
+        sequences = read_sequences(self.shards, segments, layers=layers)
         corrupted = self.objective.corrupt(sequences, Draws(chance, sequences.offsets))
         inputs = {"token_type_ids": sequences.token_type_ids, **corrupted.inputs}
         return replace(corrupted, inputs=inputs, partners=answers)
@@ -178,8 +188,6 @@ class Loader:
             n_parts=n_parts,
             least_rows=least_rows,
         )
-        # A batch may straddle two epochs, so two orders are kept.
-        self._order = lru_cache(maxsize=2)(self._make_order)
 
     def select(self, step: int) -> Selection:
         """Which samples batch `step` is made of; O(1) in `step`."""
@@ -188,9 +196,10 @@ class Loader:
         indices = np.empty(self.batch_size, dtype=np.int64)
         for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
             here = epochs == epoch
-            indices[here] = self._order(epoch)[places[here]]
+            key = keys(self.seed, "order", np.array([epoch]))[0]
+            indices[here] = shuffled(places[here], len(self.plan), key)
         answers = None if self.plan.answers is None else self.plan.answers[indices]
-        return Selection(epochs, indices, self.plan.ranges(indices), answers)
+        return Selection(epochs, indices, self.plan.ranges(indices), answers, step)
 
     def batch(self, step: int) -> dict[str, Array]:
         """The arrays of batch `step`, made in this process."""
@@ -231,9 +240,6 @@ class Loader:
             ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-    def _make_order(self, epoch: int) -> NDArray[np.int64]:
-        return generator(self.seed, "order", epoch).permutation(len(self.plan))
 
 
 _assembler: Assembler | None = None  # of a worker process; never set in the parent

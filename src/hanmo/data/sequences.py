@@ -14,8 +14,11 @@ not repeated with other masks (the loader masks anew in each epoch), and the sho
 for each sequence, not for each document.
 """
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +29,7 @@ from hanmo.core.seeds import generator
 from hanmo.data.documents import Documents
 from hanmo.data.pairing import NO_ANSWER, PARTNERS, SHORTEST, Pairs, pairs
 from hanmo.data.ragged import Sequences, ranges
+from hanmo.data.shard_file import let_go
 from hanmo.data.shards import ShardSet
 
 
@@ -78,6 +82,7 @@ def plan_sequences(
     partner: str = "none",
     short_sequence_rate: float = 0.0,
     seed: int = 0,
+    scratch: Path | None = None,
 ) -> SequencePlan:
     """Plan sequences of at most `max_length` pieces; the same arguments give the same plan.
 
@@ -88,6 +93,7 @@ def plan_sequences(
         short_sequence_rate: share of sequences that stop at a random shorter length (BERT's
             `short_seq_prob`), so that short inputs are seen in training too.
         seed: decides which sequences are short, and the pairs; unused for single ones at rate 0.
+        scratch: folder on a disk for the plan, in a file without a name; default: the system's.
 
     Raises:
         UserError: `max_length` leaves no room, a rate outside 0 … 1, or no such partner.
@@ -99,7 +105,7 @@ def plan_sequences(
         raise UserError(f"max_length: got {max_length}; expected {least} or more")
     if not 0 <= short_sequence_rate <= 1:
         raise UserError(f"short_sequence_rate: got {short_sequence_rate}; expected 0 to 1")
-    parts = [
+    parts = (
         _plan_shard(
             documents,
             max_length,
@@ -108,20 +114,46 @@ def plan_sequences(
             generator(seed, "short sequences", number),
         )
         for number, documents in enumerate(shards.shards)
-    ]
-    numbers = np.repeat(
-        np.arange(len(parts), dtype=np.int32), [len(part.answers) for part in parts]
     )
-    starts = np.concatenate([part.starts for part in parts])
+    return _joined(shards, max_length, parts, partner, scratch)
+
+
+def _joined(
+    shards: ShardSet, max_length: int, parts: Iterable[Pairs], partner: str, scratch: Path | None
+) -> SequencePlan:
+    """Write the parts' bounds to an unnamed file and map it: a plan may be larger than memory."""
+    width = 1 if partner == "none" else 2
+    row = np.dtype(
+        [
+            ("shard", np.int32, (width,)),
+            ("start", np.int64, (width,)),
+            ("stop", np.int64, (width,)),
+            ("answer", np.int8),
+        ]
+    )
+    n_rows = n_cut = 0
+    with tempfile.TemporaryFile(dir=scratch) as file:
+        for number, part in enumerate(parts):
+            let_go(shards.shards[number])
+            rows = np.empty(len(part.answers), dtype=row)
+            rows["shard"] = number
+            rows["start"], rows["stop"], rows["answer"] = part.starts, part.stops, part.answers
+            file.write(rows.tobytes())
+            n_rows, n_cut = n_rows + len(rows), n_cut + part.n_cut
+        file.flush()
+        table: NDArray[Any] = (
+            np.memmap(file, row, "r", shape=(n_rows,)) if n_rows else np.empty(0, dtype=row)
+        )
+    answers = None if partner == "none" else table["answer"]
     return SequencePlan(
         shards,
         max_length,
-        np.repeat(numbers[:, None], starts.shape[1], axis=1),
-        starts,
-        np.concatenate([part.stops for part in parts]),
-        None if partner == "none" else np.concatenate([part.answers for part in parts]),
+        table["shard"],
+        table["start"],
+        table["stop"],
+        answers,
         swaps=partner == "sop",
-        n_cut=sum(part.n_cut for part in parts),
+        n_cut=n_cut,
     )
 
 
@@ -146,13 +178,17 @@ def sequence_lengths(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(sizes.sum(axis=1) + (sizes > 0).sum(axis=1) + 1, dtype=np.int64)
 
 
-def read_sequences(shards: ShardSet, segments: NDArray[np.int64]) -> Sequences:
+def read_sequences(
+    shards: ShardSet, segments: NDArray[np.int64], *, layers: Collection[str] | None = None
+) -> Sequences:
     """Read S sequences of K segments from the shards, with their specials.
 
     Args:
         shards: where the pieces are.
         segments: int64 [S, K, 3], shard, start and stop of each; see `SequencePlan.ranges`.
+        layers: label layers to read; default: all.
     """
+    names = [name for name in shards.legend.layers if layers is None or name in layers]
     sizes = segments[:, :, 2] - segments[:, :, 1]  # [S, K]
     extents = sizes + (sizes > 0)  # with [SEP]; an empty segment has none
     offsets = np.concatenate([[0], np.cumsum(extents.sum(axis=1) + 1)])
@@ -171,7 +207,7 @@ def read_sequences(shards: ShardSet, segments: NDArray[np.int64]) -> Sequences:
     maskable[specials] = False
     word_starts = np.empty(n, dtype=np.bool_)
     word_starts[specials] = True
-    layers = {name: np.full(n, MISSING, dtype=np.int8) for name in shards.legend.layers}
+    labels = {name: np.full(n, MISSING, dtype=np.int8) for name in names}
     homes, starts = segments[:, 0], segments[:, 1]
     for number in np.unique(homes).tolist():
         part, here = shards.shards[number], homes == number
@@ -180,13 +216,13 @@ def read_sequences(shards: ShardSet, segments: NDArray[np.int64]) -> Sequences:
         goal = within + np.repeat(begins[here], sizes[here])
         input_ids[goal] = part.ids[source]
         word_starts[goal] = part.word_starts[source]
-        for name, labels in layers.items():
-            labels[goal] = part.layers[name][source]
+        for name, values in labels.items():
+            values[goal] = part.layers[name][source]
     # A word longer than a whole sequence is cut: its rest is a word of its own.
     word_starts[begins] = True
     # The first segment has [CLS] too.
     token_type_ids = np.repeat(numbers.astype(np.int8), sizes + 1 + (numbers == 0))
-    return Sequences(input_ids, word_starts, maskable, token_type_ids, layers, offsets)
+    return Sequences(input_ids, word_starts, maskable, token_type_ids, labels, offsets)
 
 
 def _single(

@@ -97,6 +97,11 @@ class Corruptor:
     def __reduce__(self) -> tuple[Any, ...]:
         return Corruptor, self._arguments
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Label layers that the objective reads."""
+        return self._objective.layers
+
     def corrupt(self, sequences: Sequences, draws: Draws) -> Corrupted:
         """Corrupt sequences."""
         return self._objective.corrupt(sequences, draws, self._arguments[2])

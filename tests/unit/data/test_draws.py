@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanmo.data.draws import Draws, keys
+from hanmo.data.draws import Draws, keys, shuffled
 
 OFFSETS = np.array([0, 5, 5, 105])
 RECORDED = [3, 2, 0, 4, 0, 2]
@@ -58,6 +58,32 @@ def test_numbers_are_uniform_and_uncorrelated() -> None:
         share = (bits >> np.uint64(place) & np.uint64(1)).mean()
         assert abs(share - 0.5) < 6 * 0.5 / np.sqrt(n)
     assert set(draws.integers("small", 3).tolist()) == {0, 1, 2}
+
+
+@given(st.integers(1, 3000), st.integers(0, 2**64 - 1))
+def test_a_shuffled_order_has_everything_once(n: int, key: int) -> None:
+    order = shuffled(np.arange(n), n, np.uint64(key))
+    assert sorted(order.tolist()) == list(range(n))
+    some = np.arange(n)[:: max(1, n // 7)]
+    assert shuffled(some, n, np.uint64(key)).tolist() == order[some].tolist()
+
+
+def test_a_shuffled_order_is_shuffled() -> None:
+    n = 100_000
+    order, other = (shuffled(np.arange(n), n, np.uint64(key)) for key in (1, 2))
+    for one, two in ((order, np.arange(n)), (order, other), (order[1:], order[:-1])):
+        assert abs(np.corrcoef(one, two)[0, 1]) < 6 / np.sqrt(n)
+        # As many fixed points as by chance: one on average.
+        assert (one == two).sum() < 12
+    # Neighbours part: their distance is that of two random places.
+    assert abs(np.abs(np.diff(order)).mean() / (n / 3) - 1) < 0.02
+
+
+def test_one_thing_and_a_very_large_number() -> None:
+    assert shuffled(np.zeros(1, dtype=np.int64), 1, np.uint64(5)).tolist() == [0]
+    far = shuffled(np.arange(5) * 10**11, 10**12, np.uint64(5))
+    assert len(set(far.tolist())) == 5
+    assert (far < 10**12).all()
 
 
 def test_a_generator_of_a_sequence_is_its_own() -> None:
