@@ -35,7 +35,7 @@ from hanmo.data.shard_file import let_go
 from hanmo.data.shards import ShardSet
 
 # Batches between two times that the pages of the shards' files are let go.
-_LET_GO_EVERY = 8
+_LET_GO_EVERY = 4
 # Sequences corrupted in one call: their arrays stay in the cache.
 _AT_ONCE = 1024
 
@@ -89,7 +89,7 @@ class Assembler:
         """Place, read, corrupt and collate the part of the batch that this process trains on."""
         if selection.step % _LET_GO_EVERY == 0:
             for documents in self.shards.shards:
-                let_go(documents)
+                let_go(documents.ids)
         lengths = sequence_lengths(selection.ranges[:, :, 2] - selection.ranges[:, :, 1])
         whole = place(
             lengths, max_length=self.max_length, pack=self.pack, least_rows=self.least_rows
@@ -198,6 +198,8 @@ class Loader:
             here = epochs == epoch
             key = keys(self.seed, "order", np.array([epoch]))[0]
             indices[here] = shuffled(places[here], len(self.plan), key)
+        if step % _LET_GO_EVERY == 0:
+            let_go(self.plan.start)
         answers = None if self.plan.answers is None else self.plan.answers[indices]
         return Selection(epochs, indices, self.plan.ranges(indices), answers, step)
 

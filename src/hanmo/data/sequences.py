@@ -134,7 +134,7 @@ def _joined(
     n_rows = n_cut = 0
     with tempfile.TemporaryFile(dir=scratch) as file:
         for number, part in enumerate(parts):
-            let_go(shards.shards[number])
+            let_go(shards.shards[number].ids)
             rows = np.empty(len(part.answers), dtype=row)
             rows["shard"] = number
             rows["start"], rows["stop"], rows["answer"] = part.starts, part.stops, part.answers

@@ -113,16 +113,17 @@ def read_shard(path: Path) -> tuple[Documents, Legend]:
         raise UserError(f"{path.with_suffix('.idx')}: damaged index ({error}); {_AGAIN}") from None
 
 
-def let_go(documents: Documents) -> None:
-    """Let the system take back the pages of a shard's file that were read.
+def let_go(array: NDArray[Any]) -> None:
+    """Let the system take back the pages that were read of the file that an array is mapped from.
 
     They stay in its cache while it has room, and are mapped again when they are asked for: so a
     process that reads all over a large corpus does not seem, and come to be, as large as that.
     """
-    raw: Any = documents.ids.base
-    raw = raw.obj if isinstance(raw, memoryview) else raw
-    if isinstance(raw, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        raw.madvise(mmap.MADV_DONTNEED)
+    owner: Any = array
+    while isinstance(owner, np.ndarray | memoryview):
+        owner = owner.obj if isinstance(owner, memoryview) else owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)
 
 
 def stored_digest(path: Path) -> str:
