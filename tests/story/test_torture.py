@@ -51,11 +51,15 @@ def test_thirty_kills_change_nothing(objective: str, shards: Path, tmp_path: Pat
     seed = int(os.environ.get("HANMO_TORTURE", time.time_ns() % 10**6))
     sys.stderr.write(f"\ntorture of {objective}: HANMO_TORTURE={seed}\n")
     moments = random.Random(seed)
-    out, newest, kills = tmp_path / "run", 0, 0
+    out, newest, kills, young = tmp_path / "run", 0, 0, 0.0
     while kills < KILLS and not (out / MANIFEST).exists():
+        begun = time.monotonic()
         life = subprocess.Popen(words(settings, objective), stderr=subprocess.PIPE, text=True)
-        # Seconds up to the first step vary with the machine: half of the lives begin a step.
-        deadline = time.monotonic() + moments.uniform(0.5, 9.0)
+        if not young:  # how long a life takes to its first checkpoint, on this machine and load
+            while life.poll() is None and not any(out.glob("step-*[0-9]")):
+                time.sleep(0.01)
+            young = time.monotonic() - begun
+        deadline = begun + young * moments.uniform(0.2, 1.5)
         while time.monotonic() < deadline and life.poll() is None:
             time.sleep(0.01)
         life.send_signal(signal.SIGKILL)
@@ -75,4 +79,5 @@ def test_thirty_kills_change_nothing(objective: str, shards: Path, tmp_path: Pat
     )
     assert_same_run(tmp_path / "whole", out, STEPS)
     sys.stderr.write(f"torture of {objective}: {kills} kills, newest {newest} of {STEPS}\n")
+    assert newest, "some lives went on from a checkpoint"
     assert not [p.name for p in out.iterdir() if p.name.endswith((".partial", ".replaced"))]
