@@ -12,7 +12,7 @@ Shapes: R rows, L length, N real pieces (N ≤ R·L), M asked positions, H hidde
 D = H / A.
 """
 
-import dataclasses
+import itertools
 
 import torch
 from torch import Tensor, nn
@@ -20,51 +20,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from hanmo.model.config import ACTIVATIONS, EncoderConfig
-
-_PLACES_STEP = 512
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Layout:
-    """Where the real pieces of packed rows are, and who may attend to whom.
-
-    Attributes:
-        n_rows: R.
-        length: L.
-        places: [N] flat indices r · L + c of the real pieces, and of a few padding places that
-            round N up; None when there is no padding to leave out.
-        bias: [R·A, L, L] additive mask of attention.
-    """
-
-    n_rows: int
-    length: int
-    places: Tensor | None
-    bias: Tensor
-
-    def take(self, x: Tensor, asked: Tensor | None = None) -> Tensor:
-        """Keep the real pieces, or the asked ones: [R·L, …] → [N, …] or [M, …]."""
-        places = self.places if asked is None else asked
-        return x if places is None else x.index_select(0, places)
-
-    def spread(self, x: Tensor) -> Tensor:
-        """Put the real pieces back among zeros: [N, …] → [R·L, …]."""
-        if self.places is None:
-            return x
-        rows = x.new_zeros(self.n_rows * self.length, *x.shape[1:])
-        return rows.index_copy(0, self.places, x)
-
-
-def layout_of(sequence_ids: Tensor, n_heads: int) -> Layout:
-    """Describe packed rows [R, L] of sequence ids for `n_heads` heads."""
-    n_rows, length = sequence_ids.shape
-    flat = sequence_ids.flatten()
-    places = flat.nonzero().squeeze(1)
-    # Blocks of ever new sizes fragment the heap without end (8 GB after 500 steps): few sizes.
-    missing = min(-len(places) % _PLACES_STEP, flat.numel() - len(places))
-    if missing:
-        places = torch.cat([places, (flat == 0).nonzero().squeeze(1)[:missing]])
-    bias = attention_bias(sequence_ids, n_heads)
-    return Layout(n_rows, length, places if len(places) < flat.numel() else None, bias)
+from hanmo.model.layout import Layout
 
 
 class Embeddings(nn.Module):
@@ -105,22 +61,52 @@ class SelfAttention(nn.Module):
         """Attend within sequences: [N, H] → [N, H], or [M, H] at the asked places."""
         r, length = layout.n_rows, layout.length
         a, d = self.n_heads, x.shape[-1] // self.n_heads
+        dropout = self.dropout if self.training else 0.0
         weight = torch.cat([self.query.weight, self.key.weight, self.value.weight])
         offset = torch.cat([self.query.bias, self.key.bias, self.value.bias])
-        qkv = layout.spread(F.linear(x, weight, offset)).view(r, length, 3, a, d)
+        projected = F.linear(x, weight, offset)
+        if by_sequences(projected, dropout):
+            attended = attend_by_sequences(projected.view(-1, 3, a, d), layout).reshape(-1, a * d)
+            return attended if asked is None else attended[layout.among_real(asked)]
+        qkv = layout.spread(projected).view(r, length, 3, a, d)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).reshape(3, r * a, length, d).unbind(0)
-        bias = layout.bias.to(q.dtype)
+        bias = layout.bias(a).to(q.dtype)
         if x.is_cuda:
-            dropout = self.dropout if self.training else 0.0
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
         else:
             # On CPUs sdpa's backward takes 41 % of a step; plain products are 1.5–2× faster
             # (facts/15).
             scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=d**-0.5)
-            weights = F.dropout(scores.softmax(-1), self.dropout, self.training)
+            weights = F.dropout(scores.softmax(-1), dropout, self.training)
             out = torch.bmm(weights, v)
         rows = out.view(r, a, length, d).transpose(1, 2).reshape(r * length, a * d)
         return layout.take(rows, asked)
+
+
+def by_sequences(x: Tensor, dropout: float) -> bool:
+    """Whether attention runs sequence by sequence in one kernel: on GPUs, in half precision.
+
+    torch's kernel for sequences of different lengths has no dropout; with it, rows are masked.
+    """
+    return x.is_cuda and x.dtype in (torch.bfloat16, torch.float16) and not dropout
+
+
+def attend_by_sequences(qkv: Tensor, layout: Layout) -> Tensor:
+    """Attend within sequences that lie one after the other: [N, 3, A, D] → [N, A, D]."""
+    q, k, v = qkv.unbind(1)
+    if qkv.is_cuda:
+        from torch.nn.attention.varlen import varlen_attn
+
+        bounds, longest = layout.bounds, layout.longest
+        attended = varlen_attn(q, k, v, bounds, bounds, longest, longest)
+        assert isinstance(attended, Tensor)  # a pair only where it is asked for
+        return attended
+    # Elsewhere plainly, so that tests can follow this way without a GPU.
+    parts = []
+    for begin, end in itertools.pairwise(layout.bounds.tolist()):
+        one, two, three = (t[begin:end].transpose(0, 1) for t in (q, k, v))  # [A, n, D]
+        parts.append(F.scaled_dot_product_attention(one, two, three).transpose(0, 1))
+    return torch.cat(parts)
 
 
 class SublayerOutput(nn.Module):
@@ -147,7 +133,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, layout: Layout, asked: Tensor | None = None) -> Tensor:
         """[N, H] → [N, H], or [M, H]."""
-        residual = x if asked is None else layout.take(layout.spread(x), asked)
+        residual = x if asked is None else x.index_select(0, layout.among_real(asked))
         return self.output(self.self(x, layout, asked), residual)
 
 
@@ -216,13 +202,14 @@ class Encoder(nn.Module):
             self.embeddings_project = nn.Linear(config.embedding_width, config.hidden_size)
         self.encoder = Layers(config)
 
-    def forward(
+    def forward(  # noqa: PLR0917 - in the order of `Batch.inputs`
         self,
         input_ids: Tensor,
         token_type_ids: Tensor,
         position_ids: Tensor,
         sequence_ids: Tensor,
         positions: Tensor | None = None,
+        layout: Layout | None = None,
     ) -> Tensor:
         """Encode packed rows.
 
@@ -231,12 +218,15 @@ class Encoder(nn.Module):
             token_type_ids: [R, L] segments.
             position_ids: [R, L] positions within each sequence.
             sequence_ids: [R, L] 0 = padding; pieces of one row with the same id see each other.
-            positions: [M] flat indices r · L + c whose hidden states are wanted; default: all.
+            positions: [M] flat indices r · L + c of real pieces whose hidden states are wanted;
+                default: all.
+            layout: of `sequence_ids`, where the batch has it ready.
 
         Returns:
             [R, L, H] hidden states, those of padding mean nothing; or [M, H] at `positions`.
         """
-        layout = layout_of(sequence_ids, self.config.num_attention_heads)
+        if layout is None:
+            layout = Layout.of(sequence_ids.cpu().numpy(), sequence_ids.device)
         ids = (layout.take(array.flatten()) for array in (input_ids, token_type_ids, position_ids))
         x = self.embeddings(*ids)
         if self.config.projects:
@@ -245,16 +235,6 @@ class Encoder(nn.Module):
         if positions is not None:
             return x
         return layout.spread(x).view(*sequence_ids.shape, -1)
-
-
-def attention_bias(sequence_ids: Tensor, n_heads: int) -> Tensor:
-    """Return the additive mask [R·A, L, L]: 0 within a sequence, a large negative across.
-
-    Padding attends to padding, which keeps its rows finite.
-    """
-    apart = sequence_ids[:, :, None] != sequence_ids[:, None, :]  # [R, L, L]
-    bias = torch.zeros(apart.shape, device=apart.device).masked_fill_(apart, -1e4)
-    return bias.repeat_interleave(n_heads, dim=0)
 
 
 def initialise(module: nn.Module, std: float, generator: torch.Generator) -> None:

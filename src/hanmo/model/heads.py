@@ -91,7 +91,7 @@ class _SparseCrossEntropy(torch.autograd.Function):
         grad_x = torch.empty_like(x) if wanted else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wanted else None
         grad_bias = torch.zeros_like(bias, dtype=torch.float32) if wanted else None
-        # One buffer of one size, whatever the batch: see `encoder.layout_of` on fragmentation.
+        # One buffer of one size, whatever the batch: see `layout.py` on fragmentation.
         buffer = x.new_empty(_CHUNK, len(weight))
         for start in range(0, len(x), _CHUNK):
             rows, expected = x[start : start + _CHUNK], targets[start : start + _CHUNK, None]

@@ -50,10 +50,17 @@ def encode(encoder: Any, head: nn.Module, batch: Batch) -> tuple[Tensor, dict[st
     """
     question = getattr(head, "seq_relationship", None)
     if question is None or batch.firsts is None:
-        return encoder(*batch.inputs, batch.positions), {}
-    hidden = encoder(*batch.inputs, torch.cat([batch.positions, batch.firsts]))
+        return encoder(*batch.inputs, batch.positions, batch.layout), {}
+    wanted = torch.cat([batch.positions, batch.firsts])
+    hidden = encoder(*batch.inputs, wanted, batch.layout)
     asked, firsts = hidden.split([len(batch.positions), len(batch.firsts)])
-    return asked, {PARTNERS: question(encoder.pooler(firsts))}
+    return asked, answer(encoder, head, firsts)
+
+
+def answer(encoder: Any, head: nn.Module, firsts: Tensor) -> dict[str, Tensor]:
+    """Return the partner's logits [S, 2] of hidden states [S, H], if there is a partner."""
+    question = getattr(head, "seq_relationship", None)
+    return {} if question is None else {PARTNERS: question(encoder.pooler(firsts))}
 
 
 def with_partner(losses: Losses, outputs: Outputs, batch: Batch) -> Losses:

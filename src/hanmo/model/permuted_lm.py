@@ -8,9 +8,6 @@ out, for it could only learn that some places are likelier than others.
 Shapes: R rows, L length, M asked places, H hidden.
 """
 
-import dataclasses
-
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -67,11 +64,11 @@ class PermutedLm(nn.Module):
 
     def _encode(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Encode every place, for all of them may be answers."""
-        everywhere = torch.arange(batch.input_ids.numel(), device=batch.input_ids.device)
-        hidden, logits = partner.encode(
-            self.bert, self.cls, dataclasses.replace(batch, positions=everywhere)
-        )
-        return hidden.view(*batch.input_ids.shape, -1), logits
+        hidden = self.bert(*batch.inputs, None, batch.layout)
+        if batch.firsts is None:
+            return hidden, {}
+        firsts = hidden.flatten(0, 1).index_select(0, batch.firsts)
+        return hidden, partner.answer(self.bert, self.cls, firsts)
 
     def losses(self, outputs: Outputs, batch: Batch, *, progress: float) -> Losses:
         """Cross entropy over places, divided by the step's number of asked places."""

@@ -91,7 +91,7 @@ class ReplacedDetection(nn.Module):
         generated = summed / (batch.totals["pieces"] + _EPSILON)
         original = batch.input_ids.flatten().index_copy(0, batch.positions, expected)
         fake = original.index_copy(0, batch.positions, drawn.to(original.dtype))
-        real = batch.sequence_ids.flatten().nonzero().squeeze(1)  # [N]
+        real = batch.real  # [N]
         seen = dataclasses.replace(batch, input_ids=fake.view_as(batch.input_ids), positions=real)
         hidden, logits = partner.encode(self.bert, self.cls, seen)  # [N, H]
         replaced = (fake != original).index_select(0, real).float()
@@ -109,7 +109,8 @@ class ReplacedDetection(nn.Module):
         Returns:
             [M] logits.
         """
-        logits: Tensor = self.discriminator_predictions(self.bert(*batch.inputs, batch.positions))
+        hidden = self.bert(*batch.inputs, batch.positions, batch.layout)
+        logits: Tensor = self.discriminator_predictions(hidden)
         return logits
 
     def forward(self, batch: Batch, progress: float = 0.0) -> Losses:

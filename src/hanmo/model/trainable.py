@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hanmo.model.layout import Layout
+
 REAL_PIECES = "input_ids"  # the name in `Batch.totals` of the number of real pieces
 _COUNT = "count/"  # as `data.batches.collate` names them
 
@@ -35,9 +37,11 @@ class Batch:
             a step's parts then add up to the loss of the step, however it is cut; under
             `REAL_PIECES` its number of real pieces.
         n_pieces: number of real (non-padding) pieces.
+        real: [N] flat indices of the real pieces.
         firsts: [S] flat indices of the sequences' first pieces, where something is asked about
             whole sequences; the answers are the targets "partners".
         counts: name → what the objective counted, for the log.
+        layout: of `sequence_ids`.
     """
 
     input_ids: Tensor
@@ -48,8 +52,10 @@ class Batch:
     targets: Mapping[str, Tensor]
     totals: Mapping[str, int]
     n_pieces: int
+    real: Tensor
     firsts: Tensor | None = None
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    layout: Layout | None = None
 
     @classmethod
     def from_arrays(
@@ -79,8 +85,18 @@ class Batch:
         if totals is None:
             totals = {key: count_targets(arrays[key]) for key in targets}
             totals[REAL_PIECES] = int((arrays["sequence_ids"] > 0).sum())
-        n_pieces = int((arrays["sequence_ids"] > 0).sum())
-        return cls(**given, targets=targets, totals=totals, n_pieces=n_pieces, counts=counts)
+        places = np.flatnonzero(arrays["sequence_ids"])
+        real = torch.from_numpy(places).to(device, non_blocking=True)
+        n_pieces = len(places)
+        return cls(
+            **given,
+            targets=targets,
+            totals=totals,
+            n_pieces=n_pieces,
+            counts=counts,
+            real=real,
+            layout=Layout.of(np.asarray(arrays["sequence_ids"]), device),
+        )
 
     @property
     def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -51,7 +51,7 @@ class Classifier(nn.Module):
 
     def outputs(self, batch: Batch) -> Outputs:
         """Encode; pool and score the sequences' first pieces."""
-        first = self.bert(*batch.inputs, batch.positions)  # [S, H]
+        first = self.bert(*batch.inputs, batch.positions, batch.layout)  # [S, H]
         pooled = self.bert.get_submodule("pooler")(first)  # [S, H]
         return Outputs(pooled, {_TARGET: self.classifier(self.dropout(pooled))})
 
