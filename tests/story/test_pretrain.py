@@ -1,6 +1,7 @@
 """Pre-training broken off in every way ends with the bytes of an unbroken run."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -324,7 +325,8 @@ def test_the_published_folder_is_a_model(shards: Path, whole: dict[str, Path]) -
         assert len(list(out.glob("step-*"))) == 2, "--keep"
         lines = log_lines(out)
         assert [line["step"] for line in lines] == [2, 4, 6, 8, 10, 12]
-        assert lines[-1]["loss/mlm"] < lines[0]["loss/mlm"]
+        # Twelve steps on random text learn little: the mean is near that of guessing, ln 157.
+        assert all(abs(line["loss/mlm"] - math.log(len(VOCAB))) < 0.3 for line in lines)
         assert lines[0]["learning_rate"] == 0.001 * (1 - 1 / STEPS)
         if objective == "lert":
             assert lines[1]["weight/pos"] == 1

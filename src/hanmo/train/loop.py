@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hanmo.core.seeds import generator
 from hanmo.data.batches import split
@@ -112,18 +112,23 @@ def train_steps(
         rate = learning_rate(step)
         for group in optimizer.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
-        loss, parts, weights = _gradients(
+        numbers, weights = _gradients(
             forward, parts_of_step, device, cluster, progress=step / total
         )
+        norm_found = whole(nn.utils.clip_grad_norm_(parameters, clip_norm))
+        # The one time in a step that the device is waited for.
+        names, values = list(numbers), [*numbers.values(), norm_found.detach()]
+        *found, norm = torch.stack([value.double() for value in values]).tolist()
+        loss, *each = found
+        parts = dict(zip(names[1:], each, strict=True))
         counts = _counts(parts_of_step)
         n_pieces = sum(part.n_pieces for part in parts_of_step)
         if cluster.world > 1:
             loss, parts, counts, n_pieces = _summed(cluster, loss, parts, counts, n_pieces)
         if not math.isfinite(loss):
             raise NotFiniteError(step + 1, f"loss is {loss}, of which {parts}")
-        norm = whole(nn.utils.clip_grad_norm_(parameters, clip_norm))
-        if not math.isfinite(norm.item()):
-            raise NotFiniteError(step + 1, f"gradient norm is {norm.item()}, loss {loss}")
+        if not math.isfinite(norm):
+            raise NotFiniteError(step + 1, f"gradient norm is {norm}, loss {loss}")
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         now = time.perf_counter()
@@ -133,7 +138,7 @@ def train_steps(
             parts,
             weights,
             rate,
-            norm.item(),
+            norm,
             n_pieces,
             now - clock,
             waited,
@@ -189,16 +194,22 @@ def _gradients(
     cluster: Cluster,
     *,
     progress: float,
-) -> tuple[float, dict[str, float], dict[str, float]]:
-    """Run a step's parts forward and backward; returns the loss, its parts and their weights."""
-    loss, parts, weights = 0.0, Counter[str](), {}
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Run a step's parts forward and backward.
+
+    Returns:
+        The loss, then its parts by name, as numbers that are still on the device; and the parts'
+        weights.
+    """
+    numbers: dict[str, Tensor] = {}
+    weights: dict[str, float] = {}
     for number, batch in enumerate(batches):
         with cluster.accumulating(forward, last=number == len(batches) - 1):
             with device.autocast():
                 losses = forward(batch, progress)
             # torch's wrappers take the mean over the processes; here it is the sum.
             (losses.total * cluster.world if cluster.world > 1 else losses.total).backward()
-        loss += losses.total.item()
-        parts.update({name: part.item() for name, part in losses.parts.items()})
+        for name, value in {"": losses.total.detach(), **losses.parts}.items():
+            numbers[name] = numbers[name] + value.double() if name in numbers else value.double()
         weights = dict(losses.weights)
-    return loss, dict(parts), weights
+    return numbers, weights
