@@ -186,6 +186,8 @@ def settings_of(shards: Path, out: Path, **changed: Any) -> dict[str, Any]:
         "save_every": 4,
         "log_every": 2,
     }
+    if "phases" in changed:  # which state lengths and batches themselves
+        del settings["batch_size"], settings["max_length"]
     return settings | changed
 
 

@@ -1,7 +1,6 @@
 """What `hanmo pretrain` composes: the model, its batches, and the rules of its folder."""
 
 import dataclasses
-import functools
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -148,9 +147,19 @@ def _phases_of(config: Options) -> Phases:
             config.learning_rate,
             config.warmup_steps,
         )
+    for name in ("max_length", "batch_size"):
+        value, default = getattr(config, name), type(config).__dataclass_fields__[name].default
+        if value != default:
+            raise UserError(
+                f"--{name.replace('_', '-')}: got {value}, but --phases state lengths and batches "
+                f"({' '.join(config.phases)}); give other --phases instead"
+            )
     phases = parse(config.phases, learning_rate=config.learning_rate, warmup=config.warmup_steps)
     if phases.steps != config.steps:
-        raise UserError(f"--phases: have {phases.steps} steps in all; --steps says {config.steps}")
+        raise UserError(
+            f"--phases: have {phases.steps} steps in all ({' '.join(config.phases)}); --steps says "
+            f"{config.steps}; give --phases for that many"
+        )
     return phases
 
 
@@ -168,7 +177,7 @@ class Batches:
         self._config, self._shards, self._corruptor = config, shards, corruptor
         self._cluster = cluster
         self._phases = phases
-        self._loader = functools.lru_cache(maxsize=1)(self._make_loader)
+        self._made: tuple[int, Loader] | None = None
 
     def between(self, start: int, stop: int) -> Iterator[dict[str, Array]]:
         """Yield the arrays of steps `start` to `stop`."""
@@ -181,6 +190,11 @@ class Batches:
         """Which samples the batch of a step is made of."""
         phase = self._phases.at(step)
         return self._loader(phase).select(step - phase.begin)
+
+    def _loader(self, phase: Phase) -> Loader:
+        if self._made is None or self._made[0] != phase.number:
+            self._made = (phase.number, self._make_loader(phase))
+        return self._made[1]
 
     def _make_loader(self, phase: Phase) -> Loader:
         config = self._config

@@ -14,6 +14,7 @@ not repeated with other masks (the loader masks anew in each epoch), and the sho
 for each sequence, not for each document.
 """
 
+import contextlib
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -132,7 +133,7 @@ def _joined(
         ]
     )
     n_rows = n_cut = 0
-    with tempfile.TemporaryFile(dir=scratch) as file:
+    with _named(scratch), tempfile.TemporaryFile(dir=scratch) as file:
         for number, part in enumerate(parts):
             let_go(shards.shards[number].ids)
             rows = np.empty(len(part.answers), dtype=row)
@@ -155,6 +156,16 @@ def _joined(
         swaps=partner == "sop",
         n_cut=n_cut,
     )
+
+
+@contextlib.contextmanager
+def _named(scratch: Path | None) -> Iterator[None]:
+    """Give errors of a file without a name the folder that it was to lie in."""
+    try:
+        yield
+    except OSError as error:
+        folder = error.filename or str(scratch or tempfile.gettempdir())
+        raise OSError(error.errno, error.strerror, folder) from None
 
 
 def _plan_shard(

@@ -129,6 +129,12 @@ def load_masked_lm(folder: Path, *, dropout: float | None = None) -> MaskedLm:
     layers = {name: tuple(tags) for name, tags in read_extra(folder).get("layers", {}).items()}
     state = read_weights(folder)
     if not any(name.startswith(_MLM_PREFIX) for name in state):
+        generator = folder / "generator"
+        if (generator / CONFIG).is_file():
+            raise UserError(
+                f"{folder}: an ELECTRA discriminator, which has no masked-LM head; its generator "
+                f"has one: {generator}"
+            )
         raise UserError(
             f"{folder}: has no masked-LM head (no weights named {_MLM_PREFIX}…); expected a "
             "pre-trained model that kept its head, such as one made by hanmo pretrain"
