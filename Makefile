@@ -33,7 +33,7 @@ test: .venv/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 slow: .venv/.dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not torture"
 
 torture: .venv/.dev
 	$(BIN)/python -m pytest -q -s -m torture

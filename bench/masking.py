@@ -1,10 +1,11 @@
 """Pieces a second of reading, corrupting and laying out batches, for every objective.
 
-Runs in one process on one core, on real shards, beside transformers' whole-word collator on the
-same sequences (which takes every unspaced run for one word; it is measured for its speed alone).
-Rounds are interleaved; medians are quoted.
+Runs in one process on one core, on real shards; with --peer beside transformers' collator, which
+masks single pieces (it has no Chinese whole-word masking any more). Rounds are interleaved; medians
+are quoted.
 
     python bench/masking.py SHARDS [--max-length 128] [--batch-size 256] [--rounds 7]
+        [--synonyms FILE] [--peer]
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-NAMES = ("mlm", "lert", "pert")
+NAMES = ("mlm", "lert", "pert", "electra")
 
 
 def main() -> None:
@@ -26,6 +27,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batches", type=int, default=8, help="batches a round")
+    parser.add_argument("--synonyms", help="measure mac too, with this file of Cilin's form")
     parser.add_argument("--peer", action="store_true", help="measure transformers too")
     options = parser.parse_args()
 
@@ -45,7 +47,12 @@ def main() -> None:
     ]
     n_pieces = int(sum(plan.lengths[place].sum() for place in places))
     read = [read_sequences(shards, plan.ranges(place)) for place in places]
-    corruptors = {name: Corruptor(name, {}, Vocabulary.of(tokenizer)) for name in NAMES}
+    vocabulary = Vocabulary.of(tokenizer)
+    corruptors = {name: Corruptor(name, {}, vocabulary) for name in NAMES}
+    if options.synonyms:
+        for fallback in ("random", "skip"):
+            settings = {"synonyms": options.synonyms, "fallback": fallback}
+            corruptors[f"mac_{fallback}"] = Corruptor("mac", settings, vocabulary)
 
     def draws(sequences, place) -> Draws:
         return Draws(keys(1, "corrupt", place), sequences.offsets)
@@ -60,7 +67,7 @@ def main() -> None:
     made = [corruptors["mlm"].corrupt(s, draws(s, p)) for s, p in zip(read, places, strict=True)]
     works: dict[str, Callable[[], None]] = {
         "read": lambda: [read_sequences(shards, plan.ranges(place)) for place in places],
-        **{name: corrupt(name) for name in NAMES},
+        **{name: corrupt(name) for name in corruptors},
         "pack": lambda: [
             collate(one, max_length=options.max_length, pad_id=0, pack=True) for one in made
         ],
@@ -87,7 +94,7 @@ def main() -> None:
 
 
 def peer(tokenizer, read) -> Callable[[], None]:
-    """Return transformers' whole-word collator over the same sequences."""
+    """Return transformers' collator over the same sequences."""
     import tempfile
 
     from transformers import BertTokenizer, DataCollatorForLanguageModeling
@@ -95,12 +102,9 @@ def peer(tokenizer, read) -> Callable[[], None]:
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save(Path(folder))
         theirs = BertTokenizer.from_pretrained(folder)
-    collator = DataCollatorForLanguageModeling(theirs, whole_word_mask=True)
+    collator = DataCollatorForLanguageModeling(theirs, mlm_probability=0.15)
     samples = [
-        {
-            "input_ids": sequences[i].input_ids.tolist(),
-            "offset_mapping": [(k, k + 1) for k in range(len(sequences[i].input_ids))],
-        }
+        {"input_ids": sequences[i].input_ids.tolist()}
         for sequences in read
         for i in range(len(sequences))
     ]

@@ -22,7 +22,7 @@ from hanmo import __version__
 from hanmo.core import config as configuration
 from hanmo.core import ranks, registry
 from hanmo.core.errors import UserError, nearest
-from hanmo.core.log import say
+from hanmo.core.log import complain, say
 
 _COMMANDS = "hanmo.commands"
 _CONTINUES = "the same command continues where it was"
@@ -73,7 +73,7 @@ def _main(name: str, words: Sequence[str]) -> int:
         return code
     except UserError as error:
         # Libraries' own words, which some messages quote, may have several lines.
-        say("hanmo: " + " ".join(line.strip() for line in str(error).splitlines()))
+        complain(f"{_speaker()}: " + " ".join(line.strip() for line in str(error).splitlines()))
         return 2
     except OSError as error:
         if error.errno == errno.EPIPE:  # the reader of our output, such as head, has enough
@@ -82,8 +82,13 @@ def _main(name: str, words: Sequence[str]) -> int:
         if error.errno not in _MENDABLE:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        say(f"hanmo: {where}{error.strerror}{_advice(error)}")
+        complain(f"{_speaker()}: {where}{error.strerror}{_advice(error)}")
         return 2
+
+
+def _speaker() -> str:
+    """Name whose error it is: processes of one training may meet different ones."""
+    return f"hanmo (process {ranks.rank()})" if ranks.rank() else "hanmo"
 
 
 class _TerminatedError(KeyboardInterrupt):

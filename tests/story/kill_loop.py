@@ -67,7 +67,7 @@ def main() -> None:
     for n in moments:
         code = run_once(settings, n)
         newest = state.latest(settings["out"])
-        step = int(newest.name.removeprefix("step-")) if newest else 0
+        step = state.step_of(newest) if newest else 0
         finished = (settings["out"] / MANIFEST).is_file()
         record = {"call": n, "code": code, "step": step, "finished": finished}
         sys.stdout.write(json.dumps(record) + "\n")

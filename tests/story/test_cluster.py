@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from hanmo.commands import pretrain
 from hanmo.data.loader import Loader
 from hanmo.data.sequences import plan_sequences
 from hanmo.data.shards import ShardSet
@@ -110,6 +111,11 @@ def test_two_processes_do_what_one_does(
     torchrun(2, {**again, "stop_at": 7})
     torchrun(2, {**again, "resume": True})
     assert_same_run(tmp_path / "run", tmp_path / "again")
+    fewer = {**settings, "out": tmp_path / "fewer"}
+    torchrun(2, {**fewer, "stop_at": 7})
+    pretrain.run(pretrain.Config(**{**fewer, "resume": True}))
+    for line, one in zip(log_lines(tmp_path / "fewer"), expected, strict=True):
+        assert line == pytest.approx(one, rel=TOLERANCE)
 
 
 def test_dropout_differs_between_processes_and_electra_agrees(shards: Path, tmp_path: Path) -> None:
@@ -122,7 +128,9 @@ def test_dropout_differs_between_processes_and_electra_agrees(shards: Path, tmp_
     assert one["pieces"] == two["pieces"]
 
 
-def test_a_mistake_is_told_once(shards: Path, tmp_path: Path) -> None:
+def test_every_process_tells_its_mistake(shards: Path, tmp_path: Path) -> None:
     settings = settings_of(shards, tmp_path / "run", max_length=65)
     errors = torchrun(2, settings, fails=True)
     assert errors.count("hanmo: --max-length: got 65") == 1
+    # The other may be stopped before it comes so far.
+    assert errors.count("hanmo (process 1): --max-length: got 65") <= 1

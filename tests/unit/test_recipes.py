@@ -1,5 +1,6 @@
 """Every recipe is read, builds its model on the meta device, and has the published size."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hanmo.model.heads import Pooler
 from hanmo.objectives._objective import make_objective
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+_ASSIGNS = re.compile(r"[a-z_]+ *=")
 # Encoder with pooler, without heads: facts/02 (BERT-wwm, RBT), facts/03, facts/01 (LERT).
 WITH_POOLER = {
     "bert-wwm": 102_267_648,
@@ -87,6 +89,8 @@ def test_every_number_of_a_recipe_has_its_source(path: Path) -> None:
     assert set(options) <= set(known)
     if path.stem != "tiny":
         assert "facts/" in text or "unverified" in text
+    bare = [line for line in text.splitlines() if _ASSIGNS.match(line) and "#" not in line]
+    assert not bare, "each number says where it comes from"
 
 
 def test_flags_win_over_a_recipe() -> None:

@@ -20,8 +20,12 @@ _PLAIN_INTERVAL = 15.0
 
 def say(text: str) -> None:
     """Write one line to stderr; of several training processes only the first speaks."""
-    if ranks.rank():
-        return
+    if not ranks.rank():
+        complain(text)
+
+
+def complain(text: str) -> None:
+    """Write one line to stderr whichever process this is: an error is never lost."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 

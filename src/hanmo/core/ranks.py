@@ -1,7 +1,7 @@
 """Which of several training processes this is, as `torchrun` says in the environment.
 
-Known without torch, so that only the first process speaks: `say`, progress and errors that all
-processes meet would else come once from each.
+Known without torch, so that only the first process speaks: what `say` and progress lines tell would
+else come once from each. Errors come from every process that meets one.
 """
 
 import os

@@ -24,19 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import DTypeLike
 
-from hanmo.data.ragged import Array, Corrupted, IntArray, join, ranges
-
-__all__ = [
-    "Array",
-    "Corrupted",
-    "IntArray",
-    "Placement",
-    "collate",
-    "first_fit_decreasing",
-    "join",
-    "place",
-    "split",
-]
+from hanmo.data.ragged import Array, Corrupted, IntArray, ranges
 
 # Row lengths are rounded up to this when each sequence has its own row: fewer distinct shapes.
 ROW_STEP = 8

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hanmo.data.ragged import Array, IntArray
 
 Bits = NDArray[np.uint64]
-_STEP = np.uint64(0x9E3779B97F4A7C15)
+STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _HALF = np.uint64(32)
 _ROUNDS = 6
@@ -27,7 +27,7 @@ def keys(seed: int, purpose: str, *indices: Array) -> Bits:
     """Return a key for each tuple of `indices`, arrays of one length: uint64 [S]."""
     mixed = mix(np.array([seed & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64) + _hash(purpose))
     for values in indices:
-        mixed = mix(mixed + _STEP * (values.astype(np.uint64) + np.uint64(1)))
+        mixed = mix(mixed + STEP * (values.astype(np.uint64) + np.uint64(1)))
     return mixed
 
 
@@ -45,9 +45,9 @@ class Draws:
         self.keys = keys
         self.offsets = offsets
         # Piece i of a sequence has the state key + i · step.
-        begins = keys - _STEP * offsets[:-1].astype(np.uint64)
+        begins = keys - STEP * offsets[:-1].astype(np.uint64)
         self._states = np.repeat(begins, np.diff(offsets))
-        self._states += np.arange(offsets[-1], dtype=np.uint64) * _STEP
+        self._states += np.arange(offsets[-1], dtype=np.uint64) * STEP
 
     @classmethod
     def of(cls, seed: int, offsets: IntArray) -> "Draws":
@@ -94,7 +94,7 @@ def shuffled(places: IntArray, n: int, key: np.uint64) -> IntArray:
     """
     half = np.uint64(((n - 1).bit_length() + 1) // 2)
     mask = (np.uint64(1) << half) - np.uint64(1)
-    rounds = mix(key + _STEP * np.arange(1, _ROUNDS + 1, dtype=np.uint64))
+    rounds = mix(key + STEP * np.arange(1, _ROUNDS + 1, dtype=np.uint64))
     found = places.astype(np.uint64)
     walking = np.arange(len(found))
     while len(walking):

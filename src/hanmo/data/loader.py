@@ -60,17 +60,15 @@ class Selection:
         indices: int64 [B], sequence numbers in the plan.
         ranges: int64 [B, K, 3], where their pieces are.
         answers: int8 [B], about their pairs; None without a question.
-        step: number of the batch.
     """
 
     epochs: NDArray[np.int64]
     indices: NDArray[np.int64]
     ranges: NDArray[np.int64]
     answers: NDArray[np.int8] | None = None
-    step: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Assembler:
     """Make a batch of a selection; this is what a worker process holds."""
 
@@ -84,12 +82,15 @@ class Assembler:
     part: int = 0
     n_parts: int = 1
     least_rows: int = 1
+    _made: int = 0  # batches by this process
 
     def assemble(self, selection: Selection) -> dict[str, Array]:
         """Place, read, corrupt and collate the part of the batch that this process trains on."""
-        if selection.step % _LET_GO_EVERY == 0:
+        # By what this process has made: of the steps, a worker sees only some.
+        if self._made % _LET_GO_EVERY == 0:
             for documents in self.shards.shards:
                 let_go(documents.ids)
+        self._made += 1
         lengths = sequence_lengths(selection.ranges[:, :, 2] - selection.ranges[:, :, 1])
         whole = place(
             lengths, max_length=self.max_length, pack=self.pack, least_rows=self.least_rows
@@ -201,7 +202,7 @@ class Loader:
         if step % _LET_GO_EVERY == 0:
             let_go(self.plan.start)
         answers = None if self.plan.answers is None else self.plan.answers[indices]
-        return Selection(epochs, indices, self.plan.ranges(indices), answers, step)
+        return Selection(epochs, indices, self.plan.ranges(indices), answers)
 
     def batch(self, step: int) -> dict[str, Array]:
         """The arrays of batch `step`, made in this process."""

@@ -116,7 +116,7 @@ def load_encoder(folder: Path, *, dropout: float | None = None) -> Encoder:
     """
     encoder = Encoder(with_dropout(read_config(folder / CONFIG), dropout))
     state = read_weights(folder)
-    _load(encoder, without_prefix(state, _PREFIX), folder)
+    _load(encoder, _encoder_weights(state), folder)
     return encoder
 
 
@@ -236,11 +236,8 @@ def _config(model: Any) -> EncoderConfig:
     return config
 
 
-def without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the encoder's weights: those under `prefix`, or all when nothing has it."""
-    if not any(name.startswith(prefix) for name in state):
-        return dict(state)
-    return {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+def _encoder_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(_PREFIX): t for n, t in state.items() if n.startswith(_PREFIX)}
 
 
 def _with_layers(state: Mapping[str, Tensor], layers: Sequence[int]) -> dict[str, Tensor]:

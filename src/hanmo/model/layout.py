@@ -25,6 +25,7 @@ class Layout:
         n_rows: R.
         length: L.
         sequence_ids: [R, L], 0 for padding.
+        real: flat indices of the real pieces, without those that round N up.
         places: [N] flat indices r · L + c of the real pieces, and of a few padding places that
             round N up; None when there is no padding to leave out.
         bounds: int32 [S + 1], where each sequence begins among the N; runs of padding count as
@@ -35,6 +36,7 @@ class Layout:
     n_rows: int
     length: int
     sequence_ids: Tensor
+    real: Tensor
     places: Tensor | None
     bounds: Tensor
     longest: int
@@ -46,7 +48,7 @@ class Layout:
         """Describe packed rows of sequence ids, int [R, L]."""
         n_rows, length = sequence_ids.shape
         flat = sequence_ids.reshape(-1)
-        places = np.flatnonzero(flat)
+        real = places = np.flatnonzero(flat)
         missing = min(-len(places) % _PLACES_STEP, len(flat) - len(places))
         if len(places) + missing == len(flat):
             places = np.arange(len(flat))  # everything stays where it is
@@ -65,6 +67,7 @@ class Layout:
             n_rows,
             length,
             tensor(sequence_ids),
+            tensor(real),
             tensor(places) if len(places) < len(flat) else None,
             tensor(bounds),
             int(np.diff(bounds).max(initial=0)),

@@ -91,7 +91,7 @@ class ReplacedDetection(nn.Module):
         generated = summed / (batch.totals["pieces"] + _EPSILON)
         original = batch.input_ids.flatten().index_copy(0, batch.positions, expected)
         fake = original.index_copy(0, batch.positions, drawn.to(original.dtype))
-        real = batch.real  # [N]
+        real = batch.layout.real  # [N]
         seen = dataclasses.replace(batch, input_ids=fake.view_as(batch.input_ids), positions=real)
         hidden, logits = partner.encode(self.bert, self.cls, seen)  # [N, H]
         replaced = (fake != original).index_select(0, real).float()

@@ -19,6 +19,10 @@ from hanmo.model.layout import Layout
 
 REAL_PIECES = "input_ids"  # the name in `Batch.totals` of the number of real pieces
 _COUNT = "count/"  # as `data.batches.collate` names them
+# Arrays of a batch that are no targets.
+_INPUTS = frozenset(
+    {"input_ids", "token_type_ids", "position_ids", "sequence_ids", "positions", "firsts"}
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,11 +41,10 @@ class Batch:
             a step's parts then add up to the loss of the step, however it is cut; under
             `REAL_PIECES` its number of real pieces.
         n_pieces: number of real (non-padding) pieces.
-        real: [N] flat indices of the real pieces.
+        layout: where the real pieces are, and who may attend to whom.
         firsts: [S] flat indices of the sequences' first pieces, where something is asked about
             whole sequences; the answers are the targets "partners".
         counts: name → what the objective counted, for the log.
-        layout: of `sequence_ids`.
     """
 
     input_ids: Tensor
@@ -52,10 +55,9 @@ class Batch:
     targets: Mapping[str, Tensor]
     totals: Mapping[str, int]
     n_pieces: int
-    real: Tensor
+    layout: Layout
     firsts: Tensor | None = None
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    layout: Layout | None = None
 
     @classmethod
     def from_arrays(
@@ -72,36 +74,33 @@ class Batch:
             device: where the tensors go.
             totals: of the whole step; default: these arrays are the whole step.
         """
-        counts = {k.removeprefix(_COUNT): int(v) for k, v in arrays.items() if not v.ndim}
-        arrays = {key: array for key, array in arrays.items() if array.ndim}
         tensors = {
             key: torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)
             for key, array in arrays.items()
+            if array.ndim
         }
-        own = {f.name for f in dataclasses.fields(cls)} & tensors.keys()
-        targets = {key: value for key, value in tensors.items() if key not in own}
-        given = {key: tensors[key] for key in own}
+        ids = np.asarray(arrays["sequence_ids"])
         # Counted before they go to the device: asking it would stop it.
-        if totals is None:
-            totals = {key: count_targets(arrays[key]) for key in targets}
-            totals[REAL_PIECES] = int((arrays["sequence_ids"] > 0).sum())
-        places = np.flatnonzero(arrays["sequence_ids"])
-        real = torch.from_numpy(places).to(device, non_blocking=True)
-        n_pieces = len(places)
         return cls(
-            **given,
-            targets=targets,
-            totals=totals,
-            n_pieces=n_pieces,
-            counts=counts,
-            real=real,
-            layout=Layout.of(np.asarray(arrays["sequence_ids"]), device),
+            **{key: tensors[key] for key in _INPUTS & tensors.keys()},
+            targets={key: value for key, value in tensors.items() if key not in _INPUTS},
+            totals=totals_of(arrays) if totals is None else totals,
+            n_pieces=int(np.count_nonzero(ids)),
+            layout=Layout.of(ids, device),
+            counts={k.removeprefix(_COUNT): int(v) for k, v in arrays.items() if not v.ndim},
         )
 
     @property
     def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What an encoder takes, in its order."""
         return self.input_ids, self.token_type_ids, self.position_ids, self.sequence_ids
+
+
+def totals_of(arrays: Mapping[str, Any]) -> dict[str, int]:
+    """Return the `Batch.totals` of a loader's arrays, taken as a whole step."""
+    targets = {key: array for key, array in arrays.items() if array.ndim and key not in _INPUTS}
+    totals = {key: count_targets(array) for key, array in targets.items()}
+    return totals | {REAL_PIECES: int(np.count_nonzero(arrays["sequence_ids"]))}
 
 
 def count_targets(array: NDArray[Any]) -> int:

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hanmo.data.draws import mix
+from hanmo.data.draws import STEP, mix
 from hanmo.data.ragged import IntArray, ranges
 
-_STEP = np.uint64(0x9E3779B97F4A7C15)
 _AT_ONCE = 50_000
 
 
@@ -57,7 +56,7 @@ class SimilarWords:
 def hash_words(ids: NDArray[np.int32], begins: IntArray) -> NDArray[np.uint64]:
     """Hash words given by their pieces: uint64 [W]."""
     within = ranges(np.diff(begins, append=len(ids))).astype(np.uint64)
-    mixed = mix((within + np.uint64(1)) * _STEP + ids.astype(np.uint64))
+    mixed = mix((within + np.uint64(1)) * STEP + ids.astype(np.uint64))
     return np.add.reduceat(mixed, begins)
 
 

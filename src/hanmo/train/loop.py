@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from hanmo.core.seeds import generator
 from hanmo.data.batches import split
-from hanmo.model.trainable import Batch, Trainable
+from hanmo.model.trainable import Batch, Trainable, totals_of
 from hanmo.train.cluster import ALONE, Cluster, Step, whole
 from hanmo.train.devices import Device
 
@@ -162,7 +162,7 @@ def parts_of(
     Every part knows the totals of the whole step, those of other processes included, so that their
     losses add up to its loss.
     """
-    totals: Mapping[str, Any] = cluster.sums(Batch.from_arrays(arrays).totals)
+    totals: Mapping[str, Any] = cluster.sums(totals_of(arrays))
     totals = {name: int(value) for name, value in totals.items()}
     return [Batch.from_arrays(part, device, totals=totals) for part in split(arrays, n)]
 

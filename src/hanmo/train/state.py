@@ -151,12 +151,14 @@ def publish(
     Files are hard links where the file system has them, so nothing is stored twice.
     """
     files = {}
+    folders = {out}  # a model of several networks has folders in its folder
     manifest = artifact.read_manifest(folder, KIND)
     for name, facts in manifest.files.items():
         if name in (_MOMENTS, _TRAINING):
             continue
         target = out / name
         target.parent.mkdir(exist_ok=True)
+        folders.add(target.parent)
         target.unlink(missing_ok=True)
         try:
             target.hardlink_to(folder / name)
@@ -165,6 +167,8 @@ def publish(
             with target.open("rb") as copied:
                 os.fsync(copied.fileno())
         files[name] = dict(facts)
+    for each in folders:
+        sync_folder(each)
     write_json(
         out / artifact.MANIFEST,
         {

@@ -58,7 +58,7 @@ def test_sequence_by_sequence_is_what_masked_rows_are(
     for chosen in (False, True):
         monkeypatch.setattr(module, "by_sequences", lambda x, dropout, chosen=chosen: chosen)
         model.zero_grad()
-        everywhere = model(*batch.inputs, None, batch.layout).flatten(0, 1)[batch.real]
+        everywhere = model(*batch.inputs, None, batch.layout).flatten(0, 1)[batch.layout.real]
         asked = model(*batch.inputs, batch.positions, batch.layout)
         (everywhere.square().sum() + asked.sum()).backward()
         ways.append((everywhere, asked, [p.grad.clone() for p in model.parameters()]))

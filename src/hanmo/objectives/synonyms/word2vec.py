@@ -80,14 +80,16 @@ class Source:
 
 def _read(path: Path, most: int) -> tuple[list[str], NDArray[np.float32]]:
     """Read words and vectors, the vectors of length 1."""
+    words: list[str] = []
+    line = 1
     try:
         with open_text(path) as file:
             head = file.readline().split()
             n_words, n_dims = (int(word) for word in head)
             n_words = min(n_words, most)
-            words: list[str] = []
             vectors = np.zeros((n_words, n_dims), dtype=np.float32)
             for number in range(n_words):
+                line = number + 2
                 word, *values = file.readline().rstrip("\r\n ").split(" ")
                 if len(values) != n_dims:  # numpy would repeat a single one
                     raise ValueError(f"{len(values)} numbers, expected {n_dims}")
@@ -96,7 +98,6 @@ def _read(path: Path, most: int) -> tuple[list[str], NDArray[np.float32]]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected word vectors") from None
     except (ValueError, UnicodeDecodeError, EOFError, OSError) as error:
-        line = len(words) + 2 if "words" in locals() else 1
         raise UserError(
             f"{path}:{line}: not word2vec's text format ({error}); expected 'words dimensions' in "
             "the first line, then a word and its numbers a line"

@@ -24,7 +24,7 @@ from hanmo.tasks.task import Example, Prediction, Task
 from hanmo.text.tokenizer import Tokenizer
 
 _TARGET = "label"
-_POOLER = "pooler.dense."
+_POOLER = "bert.pooler.dense."
 
 
 class Classifier(nn.Module):
@@ -102,10 +102,9 @@ class Kind:
         for part in (pooler, model.classifier):
             initialise(part, encoder.config.initializer_range, generator)
         found = {
-            f"dense.{slot}": weights[f"{prefix}{_POOLER}{slot}"]
-            for prefix in ("bert.", "")
+            f"dense.{slot}": weights[f"{_POOLER}{slot}"]
             for slot in ("weight", "bias")
-            if f"{prefix}{_POOLER}{slot}" in weights
+            if f"{_POOLER}{slot}" in weights
         }
         if len(found) == 2:
             pooler.load_state_dict(found)
