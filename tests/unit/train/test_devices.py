@@ -14,14 +14,17 @@ from hanmo.train.devices import Device, keep_freed_memory, prepare
 @pytest.mark.parametrize(
     ("capabilities", "expected"),
     [
-        ({"avx512_bf16": True, "amx_bf16": False}, "fp32"),
+        ({"avx512_bf16": True, "amx_bf16": False, "cpu_name": "Intel(R) Xeon(R)"}, "fp32"),
+        ({"avx512_bf16": True, "amx_bf16": False, "cpu_name": "AMD EPYC"}, "bf16"),
+        ({"avx512_bf16": False, "cpu_name": "AMD EPYC"}, "fp32"),
+        ({"avx512_bf16": True}, "fp32"),
         ({"avx512_bf16": False, "amx_bf16": True}, "bf16"),
         ({"avx512_f": True}, "fp32"),
         ({}, "fp32"),
     ],
 )
 def test_auto_takes_bf16_where_it_is_faster(
-    capabilities: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
+    capabilities: dict[str, object], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert prepare("auto", name="cpu") == Device("cpu", expected)
