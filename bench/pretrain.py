@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--device")
     parser.add_argument("--peers", nargs="+", default=["default", "best", "fp32"])
+    parser.add_argument("--compile", action="store_true", help="measure hanmo's --compile too")
     parser.add_argument("--lert", action="store_true", help="measure LERT's heads too")
     options = parser.parse_args()
 
@@ -87,6 +88,8 @@ def measure(size: str, length: int, dropout: float, device, options) -> dict[str
     if options.lert:
         with_labels = load(options.shards, length, options, objective="lert")[2]
         steps["lert"] = own_step(config, with_labels, device, "lert")
+    if options.compile:
+        steps["compiled"] = own_step(config, packed, device, "mlm", compiled=True)
     if "default" in options.peers:
         steps["default"] = peer_step(config, sequences, device, "sdpa")
     if "best" in options.peers:
@@ -145,9 +148,12 @@ def load(folder: Path, length: int, options, *, objective: str = "mlm"):
     return padded, tokenizer, packed
 
 
-def own_step(config, batches, device, objective: str) -> Callable[[int], None]:
+def own_step(
+    config, batches, device, objective: str, *, compiled: bool = False
+) -> Callable[[int], None]:
     """Return hanmo's step: its own loop, one step at a time."""
     from hanmo.annotate.tagsets import TAGSETS
+    from hanmo.model.encoder import compile_between_products
     from hanmo.objectives._objective import make_objective
     from hanmo.train.loop import train_steps
     from hanmo.train.optim import build_optimizer
@@ -155,6 +161,8 @@ def own_step(config, batches, device, objective: str) -> Callable[[int], None]:
     torch.manual_seed(1)
     layers = {name: tuple(tags) for name, tags in TAGSETS.items()}
     model = make_objective(objective, {}).build(config, layers).to(device.name)
+    if compiled:
+        compile_between_products(model)
     records = train_steps(
         model,
         build_optimizer(model, learning_rate=1e-4),

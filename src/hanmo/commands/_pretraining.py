@@ -1,6 +1,7 @@
 """What `hanmo pretrain` composes: the model, its batches, and the rules of its folder."""
 
 import dataclasses
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from hanmo.data.sequences import plan_sequences
 from hanmo.data.shards import ShardSet
 from hanmo.model import checkpoint
 from hanmo.model.config import EncoderConfig, read_config, size_named
-from hanmo.model.encoder import Layers, initialise
+from hanmo.model.encoder import Layers, compile_between_products, initialise
 from hanmo.model.partner import add_partner
 from hanmo.objectives._objective import Objective
 from hanmo.text.tokenizer import Tokenizer
@@ -70,6 +71,13 @@ def build_model(
         for part in model.modules():
             if isinstance(part, Layers):
                 part.recompute = True
+    if config.compile:
+        if device.name == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
+            raise UserError(
+                "--compile: needs a C++ compiler on CPUs (Debian: apt install g++), or the "
+                "environment's CXX to name one"
+            )
+        compile_between_products(model)
     return model.to(device.name)
 
 

@@ -50,6 +50,8 @@ class Config:
         accumulate: Parts of a step that run one after the other, for batches too big for memory.
         recompute: Run layers again in the backward pass instead of keeping what they computed
             (activation checkpointing): the same numbers, less memory, a third more time.
+        compile: Fuse the small operations of layers by torch.compile: faster on GPUs; needs a C++
+            compiler on CPUs, and a minute at the start.
         max_length: Longest sequence in pieces, [CLS] and [SEP] included.
         phases: Lengths and batches one after the other, each STEPSxLENGTHxBATCH (@LEARNING_RATE),
             as in 100000x128x2560 100000x512x384; instead of `max_length` and `batch_size`.
@@ -93,6 +95,7 @@ class Config:
     batch_size: int = 64
     accumulate: int = 1
     recompute: bool = False
+    compile: bool = False
     max_length: int = 512
     phases: tuple[str, ...] = ()
     partner: str = "none"
