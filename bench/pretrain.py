@@ -9,7 +9,12 @@ with the same number of threads, precision, dropout and allocator settings. The 
 
 transformers computes its head at every position; hanmo packs rows and computes it where something
 is masked. Pieces a second count real pieces. MFU is against the fastest matrix product measured
-here in the same precision, head at masked positions counted. Medians of interleaved rounds.
+here in the same precision; only work that is done counts (the head and what follows the last
+attention run at masked positions). Medians of interleaved rounds, after `--warm-up` of them: the
+heap grows to its size first.
+
+With --electra and a size of that family, what ELECTRA costs beside `mlm` in the same shape, and
+what its operations say.
 
     python bench/pretrain.py SHARDS [--cases small:128 small:512 tiny:128] [--device cuda]
 """
@@ -37,6 +42,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--device")
     parser.add_argument("--peers", nargs="+", default=["default", "best", "fp32"])
+    parser.add_argument("--warm-up", type=int, default=2, help="rounds that do not count")
+    parser.add_argument("--electra", action="store_true", help="measure ELECTRA's cost")
     parser.add_argument("--compile", action="store_true", help="measure hanmo's --compile too")
     parser.add_argument("--lert", action="store_true", help="measure LERT's heads too")
     options = parser.parse_args()
@@ -57,6 +64,11 @@ def main() -> None:
             figures = measure(size, int(length), dropout, device, options)
             ours = figures["ours"]
             share = ours * flops_per_piece(size, int(length)) / limit
+            cost = figures.pop("electra", None)
+            if cost:
+                key = f"{size}_{length}_d{dropout:g}_electra"
+                results[f"{key}_cost"] = f"{ours / cost:.2f}"
+                results[f"{key}_cost_by_flops"] = f"{electra_cost(size, int(length)):.2f}"
             print(
                 f"{case} dropout {dropout}: hanmo {ours:,.0f} pieces/s, MFU {share:.0%}"
                 + "".join(
@@ -88,6 +100,9 @@ def measure(size: str, length: int, dropout: float, device, options) -> dict[str
     if options.lert:
         with_labels = load(options.shards, length, options, objective="lert")[2]
         steps["lert"] = own_step(config, with_labels, device, "lert")
+    if options.electra:
+        chosen = load(options.shards, length, options, objective="electra")[2]
+        steps["electra"] = own_step(config, chosen, device, "electra")
     if options.compile:
         steps["compiled"] = own_step(config, packed, device, "mlm", compiled=True)
     if "default" in options.peers:
@@ -102,13 +117,13 @@ def measure(size: str, length: int, dropout: float, device, options) -> dict[str
         steps["fp32"] = peer_step(trainer, sequences, plain, "sdpa")
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     n_pieces = [batch.n_pieces for batch in packed]
-    for index in range(options.rounds + 1):
+    for index in range(options.rounds + options.warm_up):
         for name, step in steps.items():
             start = time.perf_counter()
             step(index)
             if device.name == "cuda":
                 torch.cuda.synchronize()
-            if index:  # the first of each warms up
+            if index >= options.warm_up:
                 seconds[name].append((time.perf_counter() - start) / n_pieces[index])
     figures = {name: 1 / statistics.median(values) for name, values in seconds.items()}
     if "best" in figures and "default" in figures:
@@ -142,7 +157,7 @@ def load(folder: Path, length: int, options, *, objective: str = "mlm"):
         return Loader(plan, corruptor, batch_size=n, max_length=length, seed=1, pack=pack)
 
     name = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    steps = range(options.rounds + 1)
+    steps = range(options.rounds + options.warm_up)
     padded = [Batch.from_arrays(loader(pack=False).batch(step), name) for step in steps]
     packed = [Batch.from_arrays(loader(pack=True).batch(step), name) for step in steps]
     return padded, tokenizer, packed
@@ -208,11 +223,35 @@ def peer_step(config, batches, device, attention: str) -> Callable[[int], None]:
 
 
 def flops_per_piece(size: str, length: int) -> float:
-    """Multiplications and additions of a step a piece: 6 a weight, attention, 15 % of the head."""
+    """Multiplications and additions of a step of `mlm` a piece, of which 15 % are asked."""
     config = shape(size)
+    return encoder_flops(config, length, asked=0.15) + head_flops(config)
+
+
+def electra_cost(size: str, length: int) -> float:
+    """What a step of ELECTRA costs in steps of `mlm`, by their operations."""
+    from hanmo.objectives.electra import Objective
+
+    config = shape(size)
+    generator = Objective().generator_of(config)
+    own = encoder_flops(config, length, asked=1.0) + 6 * config.hidden_size**2
+    written = encoder_flops(generator, length, asked=0.15) + head_flops(generator)
+    return (own + written) / flops_per_piece(size, length)
+
+
+def encoder_flops(config, length: int, *, asked: float) -> float:
+    """Forward and backward: 6 a weight, and attention; after the last one at the asked pieces."""
     h, f, n = config.hidden_size, config.intermediate_size, config.num_hidden_layers
-    weights = n * (4 * h * h + 2 * h * f) + 0.15 * (config.vocab_size * h + h * h)
+    weights = n * (4 * h * h + 2 * h * f) - (1 - asked) * (h * h + 2 * h * f)
+    if config.projects:
+        weights += config.embedding_width * h
     return 6 * weights + 12 * n * h * length
+
+
+def head_flops(config) -> float:
+    """Transform and product with the embeddings at 15 % of the pieces."""
+    e = config.embedding_width
+    return 6 * 0.15 * (config.hidden_size * e + config.vocab_size * e)
 
 
 def matmul_limit(device) -> float:

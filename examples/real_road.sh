@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole road on real text: three objectives from the same words, each fine-tuned with three
-# seeds on ChnSentiCorp beside the same encoder from random weights.
+# seeds on ChnSentiCorp, all of it and 1,000 examples, beside the same encoder from random weights.
 #
 #   examples/real_road.sh DATA OUT
 #
@@ -35,9 +35,18 @@ pretrain mlm-piece mlm --mlm.unit piece
 pretrain mlm-word mlm --mlm.unit word
 pretrain lert lert
 
-# The task's own settings, but for the learning rate: 2e-5 is for models of base size.
-$hanmo evaluate --tasks chnsenticorp --data "$data" --seeds "$seeds" --out "$out/runs" \
-  --learning-rate 2e-4 --workers "$workers" --models \
-  "random=random:$out/pretrain/lert" "mlm-piece=$out/pretrain/mlm-piece" \
+models=(
+  "random=random:$out/pretrain/lert" "mlm-piece=$out/pretrain/mlm-piece"
   "mlm-word=$out/pretrain/mlm-word" "lert=$out/pretrain/lert"
-$hanmo report "$out/runs"
+)
+finetune() { # folder of the runs, further flags
+  local runs=$1
+  shift
+  # The task's own settings, but for the learning rate: 2e-5 is for models of base size.
+  $hanmo evaluate --tasks chnsenticorp --data "$data" --seeds "$seeds" --out "$runs" \
+    --learning-rate 2e-4 --workers "$workers" "$@" --models "${models[@]}"
+  $hanmo report "$runs"
+}
+finetune "$out/runs"
+# With few examples it shows better what pre-training gives.
+finetune "$out/runs-1000" --limit-train 1000
