@@ -20,7 +20,7 @@ from hanmo.core.seeds import generator
 from hanmo.data.batches import split
 from hanmo.model.trainable import Batch, Trainable, totals_of
 from hanmo.train.cluster import ALONE, Cluster, Step, whole
-from hanmo.train.devices import Device
+from hanmo.train.devices import Device, Heap
 
 
 class NotFiniteError(FloatingPointError):
@@ -101,6 +101,7 @@ def train_steps(
     forward.train()
     parameters = [p for p in model.parameters() if p.requires_grad]
     source = iter(batches)
+    heap = Heap()
     clock = time.perf_counter()
     for step in range(start, stop):
         asked = time.perf_counter()
@@ -131,6 +132,7 @@ def train_steps(
             raise NotFiniteError(step + 1, f"gradient norm is {norm}, loss {loss}")
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        heap.tend()
         now = time.perf_counter()
         yield Record(
             step + 1,

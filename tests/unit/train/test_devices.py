@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -88,3 +89,39 @@ def test_memory_is_kept_and_released() -> None:
     held = [bytearray(1 << 20) for _ in range(64)]
     del held[::2]
     assert devices.release_freed_memory()
+
+
+def test_memory_is_given_back_when_it_is_twice_what_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    released: list[int] = []
+    held = [0]
+
+    def release() -> bool:
+        released.append(held[0])
+        return True
+
+    monkeypatch.setattr(devices, "release_freed_memory", release)
+    monkeypatch.setattr(devices, "resident_memory", lambda: held[0])
+    heap = devices.Heap()
+
+    def step(n: int) -> bool:
+        held[0] = n
+        return heap.tend()
+
+    assert not any(step(n) for n in [50, 100, *[90] * 18])  # it settles at 100
+    assert not step(200)
+    assert step(201)
+    assert not any(step(n) for n in [10, *[300] * 19])  # longer sequences: at 300
+    assert not step(600)
+    assert step(601)
+    assert released == [201, 601]
+
+
+def test_memory_is_told_on_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if sys.platform == "linux":
+        block = bytearray(b"x") * (64 << 20)
+        assert devices.resident_memory() > len(block)
+    monkeypatch.setattr(devices, "Path", lambda name: tmp_path / "none")
+    assert devices.resident_memory() == 0
+    assert not any(devices.Heap().tend() for _ in range(50))
