@@ -12,14 +12,14 @@ Shapes: R rows, L length, N real pieces (N ≤ R·L), M asked positions, H hidde
 D = H / A.
 """
 
-import itertools
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from hanmo.model.attention import SelfAttention
 from hanmo.model.config import ACTIVATIONS, EncoderConfig
+from hanmo.model.dropout import Dropout
 from hanmo.model.layout import Layout
 
 
@@ -33,7 +33,7 @@ class Embeddings(nn.Module):
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, h)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, h)
         self.LayerNorm = nn.LayerNorm(h, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor, position_ids: Tensor) -> Tensor:
         """Embed [N] ids → [N, E]."""
@@ -45,70 +45,6 @@ class Embeddings(nn.Module):
         return self.dropout(self.LayerNorm(embedded))
 
 
-class SelfAttention(nn.Module):
-    """Multi-head attention; the three projections run as one matrix product."""
-
-    def __init__(self, config: EncoderConfig) -> None:
-        super().__init__()
-        h = config.hidden_size
-        self.n_heads = config.num_attention_heads
-        self.query = nn.Linear(h, h)
-        self.key = nn.Linear(h, h)
-        self.value = nn.Linear(h, h)
-        self.dropout = config.attention_probs_dropout_prob
-
-    def forward(self, x: Tensor, layout: Layout, asked: Tensor | None = None) -> Tensor:
-        """Attend within sequences: [N, H] → [N, H], or [M, H] at the asked places."""
-        r, length = layout.n_rows, layout.length
-        a, d = self.n_heads, x.shape[-1] // self.n_heads
-        dropout = self.dropout if self.training else 0.0
-        weight = torch.cat([self.query.weight, self.key.weight, self.value.weight])
-        offset = torch.cat([self.query.bias, self.key.bias, self.value.bias])
-        projected = F.linear(x, weight, offset)
-        if by_sequences(projected, dropout):
-            attended = attend_by_sequences(projected.view(-1, 3, a, d), layout).reshape(-1, a * d)
-            return attended if asked is None else attended[layout.among_real(asked)]
-        qkv = layout.spread(projected).view(r, length, 3, a, d)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).reshape(3, r * a, length, d).unbind(0)
-        bias = layout.bias(a).to(q.dtype)
-        if x.is_cuda:
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
-        else:
-            # On CPUs sdpa's backward takes 41 % of a step; plain products are 1.5–2× faster
-            # (facts/15).
-            scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=d**-0.5)
-            weights = F.dropout(scores.softmax(-1), dropout, self.training)
-            out = torch.bmm(weights, v)
-        rows = out.view(r, a, length, d).transpose(1, 2).reshape(r * length, a * d)
-        return layout.take(rows, asked)
-
-
-def by_sequences(x: Tensor, dropout: float) -> bool:
-    """Whether attention runs sequence by sequence in one kernel: on GPUs, in half precision.
-
-    torch's kernel for sequences of different lengths has no dropout; with it, rows are masked.
-    """
-    return x.is_cuda and x.dtype in (torch.bfloat16, torch.float16) and not dropout
-
-
-def attend_by_sequences(qkv: Tensor, layout: Layout) -> Tensor:
-    """Attend within sequences that lie one after the other: [N, 3, A, D] → [N, A, D]."""
-    q, k, v = qkv.unbind(1)
-    if qkv.is_cuda:
-        from torch.nn.attention.varlen import varlen_attn
-
-        bounds, longest = layout.bounds, layout.longest
-        attended = varlen_attn(q, k, v, bounds, bounds, longest, longest)
-        assert isinstance(attended, Tensor)  # a pair only where it is asked for
-        return attended
-    # Elsewhere plainly, so that tests can follow this way without a GPU.
-    parts = []
-    for begin, end in itertools.pairwise(layout.bounds.tolist()):
-        one, two, three = (t[begin:end].transpose(0, 1) for t in (q, k, v))  # [A, n, D]
-        parts.append(F.scaled_dot_product_attention(one, two, three).transpose(0, 1))
-    return torch.cat(parts)
-
-
 class SublayerOutput(nn.Module):
     """Dense, dropout, residual, layer normalisation."""
 
@@ -116,7 +52,7 @@ class SublayerOutput(nn.Module):
         super().__init__()
         self.dense = nn.Linear(width, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
         """[N, width], [N, H] → [N, H]."""

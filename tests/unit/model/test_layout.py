@@ -1,19 +1,13 @@
-"""Layouts: where real pieces are, where sequences begin, and attention sequence by sequence."""
+"""Layouts: where real pieces are, where sequences begin, which are attended to together."""
 
-import dataclasses
 import itertools
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanmo.model import encoder as module
-from hanmo.model.encoder import Encoder, initialise
 from hanmo.model.layout import Layout
-from hanmo.objectives import mlm
-from training_cases import TINY, TINY_ALBERT, random_batch
 
 rows_strategy = st.lists(
     st.lists(st.integers(1, 6), min_size=0, max_size=5), min_size=1, max_size=5
@@ -33,6 +27,7 @@ def test_bounds_are_those_of_the_sequences(rows: list[list[int]]) -> None:
     assert bounds[-1] == len(taken)
     found = [taken[a:b] for a, b in itertools.pairwise(bounds)]
     assert layout.longest == max(map(len, found), default=0)
+    assert layout.longest <= length
     # Every run is one sequence, whole and in order, or padding.
     ids_of = [set(ids.flat[run.tolist()].tolist()) for run in found]
     assert all(len(one) == 1 for one in ids_of)
@@ -46,35 +41,35 @@ def test_bounds_are_those_of_the_sequences(rows: list[list[int]]) -> None:
     assert (back[asked] == asked + 1).all()
 
 
-@pytest.mark.parametrize("shape", [TINY, TINY_ALBERT], ids=lambda shape: shape.model_type)
-def test_sequence_by_sequence_is_what_masked_rows_are(
-    shape: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The way that GPUs go, on a CPU: same states and gradients, at all and at asked places."""
-    model = Encoder(dataclasses.replace(shape, hidden_dropout_prob=0.0)).eval()  # type: ignore[type-var]
-    initialise(model, 0.2, torch.Generator().manual_seed(0))
-    batch = random_batch(mlm.Objective(), n=9)
-    ways = []
-    for chosen in (False, True):
-        monkeypatch.setattr(module, "by_sequences", lambda x, dropout, chosen=chosen: chosen)
-        model.zero_grad()
-        everywhere = model(*batch.inputs, None, batch.layout).flatten(0, 1)[batch.layout.real]
-        asked = model(*batch.inputs, batch.positions, batch.layout)
-        (everywhere.square().sum() + asked.sum()).backward()
-        ways.append((everywhere, asked, [p.grad.clone() for p in model.parameters()]))
-    (one, asked, gradients), (two, other, others) = ways
-    assert torch.allclose(one, two, atol=1e-6)
-    assert torch.allclose(asked, other, atol=1e-6)
-    assert all(
-        torch.allclose(a, b, atol=1e-4, rtol=1e-4) for a, b in zip(gradients, others, strict=True)
-    )
+@given(rows_strategy, st.integers(1, 4))
+def test_every_real_piece_is_in_one_group(rows: list[list[int]], n_heads: int) -> None:
+    length = max(1, *(sum(row) for row in rows))
+    ids = np.zeros((len(rows), length), dtype=np.int32)
+    for row, sizes in enumerate(rows):
+        ids[row, : sum(sizes)] = np.repeat(np.arange(1, len(sizes) + 1), sizes)
+    layout = Layout.of(ids)
+    found = []
+    for group in layout.groups(n_heads):
+        goals = group.goals.view(-1, group.length)
+        real = goals < layout.n_places
+        assert torch.equal(goals[real], group.sources.view_as(goals)[real])
+        assert int(real.sum(1).min()) == group.shortest
+        if group.dead is None:
+            assert real.all()
+        else:
+            assert torch.equal(group.dead, ~real[:, group.shortest :])
+        found += [one[one < layout.n_places].tolist() for one in goals]
+    taken = layout.take(torch.arange(ids.size))
+    pieces = [taken[one] for one in found]
+    assert sorted(len(one) for one in found) == sorted(n for sizes in rows for n in sizes)
+    assert sorted(int(i) for one in pieces for i in one) == layout.real.tolist()
+    for one in pieces:  # one sequence each, whole and in order
+        assert len(set(ids.flat[one.tolist()].tolist())) == 1
+        assert (one.diff() == 1).all()
 
 
-def test_gpus_in_half_precision_without_dropout_go_by_sequences() -> None:
-    class Fake:
-        is_cuda = True
-        dtype = torch.bfloat16
-
-    assert module.by_sequences(Fake(), 0.0)  # type: ignore[arg-type]
-    assert not module.by_sequences(Fake(), 0.1)  # type: ignore[arg-type]
-    assert not module.by_sequences(torch.zeros(1), 0.0)
+def test_groups_are_small_enough_for_the_cache() -> None:
+    """64 sequences of 128 pieces and 4 heads are 4 million scores: eight groups."""
+    layout = Layout.of(np.ones((64, 128), dtype=np.int32))
+    assert len(layout.groups(4)) == 8
+    assert layout.groups(4) is layout.groups(4)
