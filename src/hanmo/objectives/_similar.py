@@ -26,6 +26,7 @@ class SimilarWords:
 
     Attributes:
         hashes: uint64 [E], ascending.
+        buckets: int64 [2^k + 1], entries of which hashes begin with the same k bits.
         starts: int64 [E], where in `pieces` an entry's similar words begin.
         counts: int64 [E], number of similar words.
         pieces: int32, similar words one after the other.
@@ -33,6 +34,7 @@ class SimilarWords:
     """
 
     hashes: NDArray[np.uint64]
+    buckets: IntArray
     starts: IntArray
     counts: IntArray
     pieces: NDArray[np.int32]
@@ -45,12 +47,20 @@ class SimilarWords:
             ids: pieces of the words, one word after the other.
             begins: int64 [W], where each begins.
         """
-        if not len(self.hashes) or not len(begins):
-            return np.full(len(begins), -1, dtype=np.int64)
+        found = np.full(len(begins), -1, dtype=np.int64)
+        if not len(begins):
+            return found
         hashes = hash_words(ids, begins)
-        entries = np.searchsorted(self.hashes, hashes)
-        entries[entries == len(self.hashes)] = 0
-        return np.where(self.hashes[entries] == hashes, entries, -1)
+        bucket = (hashes >> _shift(len(self.buckets) - 1)).astype(np.int64)
+        entries, ends = self.buckets[bucket], self.buckets[bucket + 1]
+        left = np.flatnonzero(entries < ends)
+        while len(left):
+            here = entries[left]
+            hit = self.hashes[here] == hashes[left]
+            found[left[hit]] = here[hit]
+            entries[left] += 1
+            left = left[~hit & (here + 1 < ends[left])]
+        return found
 
 
 def hash_words(ids: NDArray[np.int32], begins: IntArray) -> NDArray[np.uint64]:
@@ -58,6 +68,16 @@ def hash_words(ids: NDArray[np.int32], begins: IntArray) -> NDArray[np.uint64]:
     within = ranges(np.diff(begins, append=len(ids))).astype(np.uint64)
     mixed = mix((within + np.uint64(1)) * STEP + ids.astype(np.uint64))
     return np.add.reduceat(mixed, begins)
+
+
+def _buckets(hashes: NDArray[np.uint64]) -> IntArray:
+    """Bounds of so many buckets of ascending hashes that few hold two: 4 times as many."""
+    n = 1 << max(1, (4 * len(hashes)).bit_length())
+    return np.searchsorted(hashes >> _shift(n), np.arange(n + 1, dtype=np.uint64))
+
+
+def _shift(n_buckets: int) -> np.uint64:
+    return np.uint64(65 - n_buckets.bit_length())
 
 
 def build_table(groups: Iterable[tuple[str, list[str]]], tokenizer: Any) -> SimilarWords:
@@ -112,4 +132,7 @@ def _flat(
         end += len(word)
     everything = np.array([*similar, *(i for word in words for i in word)], dtype=np.int32)
     of_length = {n: np.array(begin, dtype=np.int64) for n, begin in places.items()}
-    return SimilarWords(hashes[order], starts[order], counts[order], everything, of_length)
+    hashes = hashes[order]
+    return SimilarWords(
+        hashes, _buckets(hashes), starts[order], counts[order], everything, of_length
+    )

@@ -219,9 +219,9 @@ def _known_units(
     """Make units with a word that has no similar one unmaskable."""
     words = np.flatnonzero(word_starts)
     lacking = table.find(sequences.input_ids, words) < 0
-    units = np.flatnonzero(starts)
     # A unit is whole words, so each word lies in one.
-    bad = np.logical_or.reduceat(lacking, np.searchsorted(words, units))
+    first = np.flatnonzero(starts[words])
+    bad = np.logical_or.reduceat(lacking, first)
     maskable = sequences.maskable.copy()
-    maskable[units[bad]] = False
+    maskable[words[first[bad]]] = False
     return dataclasses.replace(sequences, maskable=maskable)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from hanmo.core.seeds import generator
-from hanmo.data.batches import collate, first_fit_decreasing
+from hanmo.data.batches import best_fit_decreasing, collate
 from hanmo.data.ragged import Array, Corrupted, join
 from hanmo.model.trainable import Batch, Trainable
 from hanmo.tasks.kind import Features
@@ -50,7 +50,7 @@ def training_batches(
 def _packing_saves(sequences: Sequence[Corrupted], max_length: int) -> bool:
     """Whether packed rows are clearly smaller; texts of over half a row leave only one in each."""
     lengths = np.array([len(one.inputs["input_ids"]) for one in sequences], dtype=np.int64)
-    _, n_rows = first_fit_decreasing(lengths, max_length)
+    _, n_rows = best_fit_decreasing(lengths, max_length)
     return bool(len(lengths) * lengths.max() > _CLEARLY * n_rows * max_length)
 
 
