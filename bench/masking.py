@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--peer", action="store_true", help="measure transformers too")
     options = parser.parse_args()
 
+    from hanmo.core.memory import keep_freed_arrays
     from hanmo.data.batches import collate
     from hanmo.data.draws import Draws, keys
     from hanmo.data.sequences import plan_sequences, read_sequences
@@ -38,6 +39,7 @@ def main() -> None:
     from hanmo.objectives._objective import Corruptor, Vocabulary
     from hanmo.text.tokenizer import Tokenizer
 
+    keep_freed_arrays()  # as a loader's worker does
     shards = ShardSet.open(options.shards)
     tokenizer = Tokenizer.load(options.shards)
     plan = plan_sequences(shards, max_length=options.max_length)
@@ -66,7 +68,8 @@ def main() -> None:
 
     made = [corruptors["mlm"].corrupt(s, draws(s, p)) for s, p in zip(read, places, strict=True)]
     works: dict[str, Callable[[], None]] = {
-        "read": lambda: [read_sequences(shards, plan.ranges(place)) for place in places],
+        "read": lambda: [read_sequences(shards, plan.ranges(p), layers=()) for p in places],
+        "read_labels": lambda: [read_sequences(shards, plan.ranges(p)) for p in places],
         **{name: corrupt(name) for name in corruptors},
         "pack": lambda: [
             collate(one, max_length=options.max_length, pad_id=0, pack=True) for one in made

@@ -20,6 +20,7 @@ from hanmo.core import config as configuration
 from hanmo.core.errors import UserError, nearest
 from hanmo.core.lock import exclusive
 from hanmo.core.log import Progress, RunLog, run_log, say
+from hanmo.core.memory import release_freed_memory
 from hanmo.data.pairing import PARTNERS
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ def _train(
     from hanmo.model import checkpoint
     from hanmo.objectives._objective import Corruptor, Vocabulary
     from hanmo.text.tokenizer import Tokenizer
-    from hanmo.train import devices, loop, optim, state
+    from hanmo.train import loop, optim, state
     from hanmo.train.history import LOG
 
     multiplier = optim.schedule_named(config.schedule)
@@ -275,7 +276,7 @@ def _train(
         )
         if cluster.first:
             state.prune(config.out, config.keep, newest=folder)
-        devices.release_freed_memory()
+        release_freed_memory()
         return folder
 
     board = config.out / "tensorboard" if config.tensorboard and cluster.first else None

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanmo.core.errors import UserError
+from hanmo.core.memory import keep_freed_arrays
 from hanmo.data.batches import collate, place
 from hanmo.data.draws import Draws, keys, shuffled
 from hanmo.data.pairing import NO_ANSWER
@@ -251,6 +252,7 @@ _assembler: Assembler | None = None  # of a worker process; never set in the par
 def _start_worker(assembler: Assembler) -> None:
     global _assembler  # noqa: PLW0603 - the pool's initializer has no other place to put it
     _assembler = assembler
+    keep_freed_arrays()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the parent decides
     threading.Thread(target=_end_with_parent, name="parent watch", daemon=True).start()
 

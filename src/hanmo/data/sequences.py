@@ -16,20 +16,20 @@ for each sequence, not for each document.
 
 import contextlib
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from hanmo.annotate.tagsets import MISSING
 from hanmo.core.errors import UserError, nearest
 from hanmo.core.seeds import generator
 from hanmo.data.documents import Documents
 from hanmo.data.pairing import NO_ANSWER, PARTNERS, SHORTEST, Pairs, pairs
-from hanmo.data.ragged import Sequences, ranges
+from hanmo.data.ragged import Array, Sequences
 from hanmo.data.shard_file import let_go
 from hanmo.data.shards import ShardSet
 
@@ -211,24 +211,24 @@ def read_sequences(
     n = int(offsets[-1])
     special_ids = shards.legend.special_ids
     specials = np.concatenate([offsets[:-1], begins + sizes])
-    input_ids = np.empty(n, dtype=np.int32)
-    input_ids[offsets[:-1]] = special_ids["cls"]
-    input_ids[begins + sizes] = special_ids["sep"]
     maskable = np.ones(n, dtype=np.bool_)
     maskable[specials] = False
-    word_starts = np.empty(n, dtype=np.bool_)
-    word_starts[specials] = True
-    labels = {name: np.full(n, MISSING, dtype=np.int8) for name in names}
-    homes, starts = segments[:, 0], segments[:, 1]
-    for number in np.unique(homes).tolist():
-        part, here = shards.shards[number], homes == number
-        within = ranges(sizes[here])
-        source = within + np.repeat(starts[here], sizes[here])
-        goal = within + np.repeat(begins[here], sizes[here])
-        input_ids[goal] = part.ids[source]
-        word_starts[goal] = part.word_starts[source]
-        for name, values in labels.items():
-            values[goal] = part.layers[name][source]
+    places = segments.tolist()
+
+    def lay_out(arrays: Sequence[Array], special: Any, dtype: DTypeLike) -> Array:
+        """Copy each segment as a whole: an index for each piece takes three times as long."""
+        out = np.full(n, special, dtype=dtype)
+        if places:
+            out[maskable] = np.concatenate([arrays[home][a:b] for home, a, b in places])
+        return out
+
+    parts = shards.shards
+    input_ids = lay_out([part.ids for part in parts], special_ids["cls"], np.int32)
+    input_ids[begins + sizes] = special_ids["sep"]
+    word_starts = lay_out([part.word_starts for part in parts], True, np.bool_)
+    labels = {
+        name: lay_out([part.layers[name] for part in parts], MISSING, np.int8) for name in names
+    }
     # A word longer than a whole sequence is cut: its rest is a word of its own.
     word_starts[begins] = True
     # The first segment has [CLS] too.

@@ -16,11 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hanmo.core.memory import Heap
 from hanmo.core.seeds import generator
 from hanmo.data.batches import split
 from hanmo.model.trainable import Batch, Trainable, totals_of
 from hanmo.train.cluster import ALONE, Cluster, Step, whole
-from hanmo.train.devices import Device, Heap
+from hanmo.train.devices import Device
 
 
 class NotFiniteError(FloatingPointError):

@@ -1,15 +1,10 @@
 """Which device and precision are chosen."""
 
-import ctypes
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from hanmo.core.errors import UserError
-from hanmo.train import devices
-from hanmo.train.devices import Device, keep_freed_memory, prepare
+from hanmo.train.devices import Device, prepare
 
 
 @pytest.mark.parametrize(
@@ -62,66 +57,3 @@ def test_what_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="threads: got -1"):
         prepare("fp32", threads=-1)
     assert prepare("fp32").name == "cpu"
-
-
-def test_the_allocator_is_told_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[int, int]] = []
-
-    class Library:
-        def mallopt(self, key: int, value: int) -> int:
-            calls.append((key, value))
-            return 1
-
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: Library())
-    assert keep_freed_memory()
-    assert {key for key, _ in calls} == {-1, -2, -4}
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
-    assert not keep_freed_memory(), "a C library without mallopt"
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert not devices.keep_freed_memory()
-
-
-def test_memory_is_kept_and_released() -> None:
-    if sys.platform != "linux":
-        pytest.skip("glibc's allocator only")
-    assert devices.keep_freed_memory()
-    held = [bytearray(1 << 20) for _ in range(64)]
-    del held[::2]
-    assert devices.release_freed_memory()
-
-
-def test_memory_is_given_back_when_it_is_twice_what_it_was(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    released: list[int] = []
-    held = [0]
-
-    def release() -> bool:
-        released.append(held[0])
-        return True
-
-    monkeypatch.setattr(devices, "release_freed_memory", release)
-    monkeypatch.setattr(devices, "resident_memory", lambda: held[0])
-    heap = devices.Heap()
-
-    def step(n: int) -> bool:
-        held[0] = n
-        return heap.tend()
-
-    assert not any(step(n) for n in [50, 100, *[90] * 18])  # it settles at 100
-    assert not step(200)
-    assert step(201)
-    assert not any(step(n) for n in [10, *[300] * 19])  # longer sequences: at 300
-    assert not step(600)
-    assert step(601)
-    assert released == [201, 601]
-
-
-def test_memory_is_told_on_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if sys.platform == "linux":
-        block = bytearray(b"x") * (64 << 20)
-        assert devices.resident_memory() > len(block)
-    monkeypatch.setattr(devices, "Path", lambda name: tmp_path / "none")
-    assert devices.resident_memory() == 0
-    assert not any(devices.Heap().tend() for _ in range(50))
