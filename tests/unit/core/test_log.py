@@ -156,3 +156,4 @@ def test_tensorboard_itself_is_not_needed_without_it(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with run_log(tmp_path / "log.jsonl") as written:
         written.write(step=1)
+    assert (tmp_path / "log.jsonl").read_text(encoding="utf-8") == '{"step": 1}\n'
