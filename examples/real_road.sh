@@ -44,7 +44,7 @@ finetune() { # folder of the runs, further flags
   shift
   # The task's own settings, but for the learning rate: 2e-5 is for models of base size.
   $hanmo evaluate --tasks chnsenticorp --data "$data" --seeds "$seeds" --out "$runs" \
-    --learning-rate 2e-4 --workers "$workers" "$@" --models "${models[@]}"
+    --learning-rate 2e-4 --workers "$workers" $threads "$@" --models "${models[@]}"
   $hanmo report "$runs"
 }
 finetune "$out/runs"

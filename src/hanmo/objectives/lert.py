@@ -63,6 +63,10 @@ class Objective:
         _masking.check_shares("lert.shares", self.shares, n=3)
         _masking.check_rate("lert.rate", self.rate)
         for layer in self.layers:
+            if not layer.isidentifier():
+                raise UserError(
+                    f"lert.layers: got {layer!r}; expected one word a layer: --lert.layers pos ner"
+                )
             if layer not in self.ramps:
                 raise UserError(f"lert.ramps: no ramp for layer {layer!r}; add one, 0 for none")
         for layer, end in self.ramps.items():
