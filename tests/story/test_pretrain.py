@@ -1,5 +1,6 @@
 """Pre-training broken off in every way ends with the bytes of an unbroken run."""
 
+import dataclasses
 import json
 import math
 import os
@@ -287,6 +288,33 @@ def test_a_changed_setting_is_refused_on_resume(
         run_pretrain(shards, tmp_path / "run", resume=True, **changed)
 
 
+def test_another_model_in_the_file_of_the_shape_is_refused_on_resume(
+    shards: Path, tmp_path: Path
+) -> None:
+    size = write_shape(tmp_path / "shape.json")
+    run_pretrain(shards, tmp_path / "run", size=str(size), stop_at=1)
+    write_shape(size, dataclasses.replace(TINY, hidden_size=24, layer_norm_eps=1e-6))
+    with pytest.raises(
+        UserError,
+        match=r"shape\.json: another model than .*step-000000001 has: hidden_size was 16, now 24; "
+        r"layer_norm_eps was 1e-12, now 1e-06",
+    ):
+        run_pretrain(shards, tmp_path / "run", size=str(size), resume=True)
+    write_shape(size)
+    assert run_pretrain(shards, tmp_path / "run", size=str(size), resume=True)["finished"] is True
+
+
+def test_a_warm_up_longer_than_the_run_is_told(
+    shards: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run_pretrain(shards, tmp_path / "one", steps=2, warmup_steps=1)
+    assert "warm-up" not in capfd.readouterr().err
+    run_pretrain(shards, tmp_path / "two", steps=2, warmup_steps=5)
+    assert "warm-up takes 5 steps, so the learning rate stays below its peak, 0.001" in (
+        capfd.readouterr().err
+    )
+
+
 def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_saved(
     shards: Path, tmp_path: Path
 ) -> None:
@@ -394,6 +422,11 @@ def test_init_that_does_not_fit_is_refused(
         ({"clip_norm": 0.0}, r"--clip-norm: got 0\.0"),
         ({"warmup_steps": -1}, r"--warmup-steps: got -1"),
         ({"dropout": 1.0}, r"--dropout: got 1\.0"),
+        ({"weight_decay": -0.1}, r"--weight-decay: got -0\.1; expected 0 or more"),
+        ({"workers": -1}, r"--workers: got -1"),
+        ({"threads": 100_000}, r"threads: got 100,000; expected 1024 at most"),
+        ({"batch_size": 10**8}, r"--batch-size: got 100,000,000; expected 1,048,576 at most"),
+        ({"phases": (f"12x16x{10**8}",)}, r"--batch-size: got 100,000,000"),
         ({"size": None}, "--size or --init missing"),
         ({"size": "smal"}, "'smal'.*small"),
         ({"objective": "mln"}, "'mln'.*mlm"),

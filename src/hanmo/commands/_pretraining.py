@@ -27,6 +27,7 @@ from hanmo.objectives._objective import Objective
 from hanmo.text.tokenizer import Tokenizer
 from hanmo.train.cluster import Cluster
 from hanmo.train.devices import Device
+from hanmo.train.loop import NotFiniteError
 from hanmo.train.phases import Phase, Phases, parse, single
 
 # Settings that may differ between a run and its continuation: they do not change the result.
@@ -36,6 +37,7 @@ _FREE = frozenset(
 )
 
 SHORTEST_LENGTH = 8
+LARGEST_BATCH = 1 << 20  # sixteen times the largest of LAMB's paper
 
 # `pretrain.Config`; importing it here would be a cycle.
 Options: TypeAlias = Any
@@ -143,6 +145,9 @@ def phases_of(config: Options) -> Phases:
     shortest = min(phase.max_length for phase in phases)
     if shortest < SHORTEST_LENGTH:
         raise UserError(f"--max-length: got {shortest}; expected {SHORTEST_LENGTH} or more")
+    largest = max(phase.batch_size for phase in phases)
+    if largest > LARGEST_BATCH:
+        raise UserError(f"--batch-size: got {largest:,}; expected {LARGEST_BATCH:,} at most")
     return phases
 
 
@@ -225,6 +230,11 @@ class Batches:
             f"{title}: {len(plan):,} sequences, {self._shards.n_pieces:,} pieces{cut}; "
             f"{phase.steps:,} steps of {phase.batch_size} are {epochs:.2f} epochs"
         )
+        if phase.warmup >= phase.steps:
+            say(
+                f"{title}: warm-up takes {phase.warmup:,} steps, so the learning rate stays below "
+                f"its peak, {phase.learning_rate:g}; lower --warmup-steps"
+            )
         return Loader(
             plan,
             self._corruptor,
@@ -239,6 +249,16 @@ class Batches:
             least_rows=config.accumulate * self._cluster.world if self._cluster.world > 1 else 1,
             workers=config.workers,
         )
+
+
+def not_finite(config: Options, batches: Batches, error: NotFiniteError) -> str:
+    """Say which sequences were in the batch whose loss is no number."""
+    chosen = batches.select(error.step - 1)
+    places = [f"{e}/{i}" for e, i in zip(chosen.epochs, chosen.indices, strict=True)]
+    return (
+        f"{error}; sequences of the batch (epoch/index): {' '.join(places)}; the checkpoints in "
+        f"{config.out} are whole; lower --learning-rate, or look at these sequences"
+    )
 
 
 def _changed(config: Options, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -310,6 +330,21 @@ def begin_folder(config: Options, values: Mapping[str, Any]) -> None:
 def digests(objective: Objective) -> dict[str, str]:
     """Return the digest of each file that the objective reads."""
     return {str(path): sha256(path) for path in getattr(objective, "files", ()) if path.is_file()}
+
+
+def check_shape(config: Options, tokenizer: Tokenizer, folder: Path) -> None:
+    """Refuse to go on where the file that describes the model says something else now."""
+    before, now = read_config(folder / "config.json"), shape_of(config, tokenizer)
+    changed = [
+        f"{name} was {getattr(before, name)}, now {getattr(now, name)}"
+        for name in (field.name for field in dataclasses.fields(now))
+        if getattr(before, name) != getattr(now, name)
+    ]
+    if changed:
+        raise UserError(
+            f"{config.size or config.init}: another model than {folder} has: {'; '.join(changed)}; "
+            "give the same, or choose another --out"
+        )
 
 
 def check_inputs(config: Options, objective: Objective, folder: Path) -> None:

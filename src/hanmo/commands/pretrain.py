@@ -25,9 +25,10 @@ from hanmo.data.pairing import PARTNERS
 
 if TYPE_CHECKING:
     from hanmo.objectives._objective import Objective
+    from hanmo.text.tokenizer import Tokenizer
     from hanmo.train.cluster import Cluster
     from hanmo.train.devices import Device
-    from hanmo.train.loop import NotFiniteError, Record
+    from hanmo.train.loop import Record
     from hanmo.train.state import TrainingState
 
 PLUGIN = {"objective": ("hanmo.objectives", "Objective")}
@@ -126,6 +127,12 @@ class Config:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
+_ADVICE = (
+    "lower --batch-size or --max-length, cut the batch with --accumulate, or pass --recompute; "
+    "the checkpoints are whole"
+)
+
+
 def run(config: Config) -> dict[str, Any]:
     """Pre-train; returns the steps done, the last losses, the speed and the folder.
 
@@ -186,6 +193,10 @@ def _check(config: Config) -> None:
         raise UserError(f"--warmup-steps: got {config.warmup_steps}; expected 0 or more")
     if not 0 <= config.seed < 2**63:
         raise UserError(f"--seed: got {config.seed}; expected 0 to 2^63 - 1")
+    if config.weight_decay < 0:
+        raise UserError(f"--weight-decay: got {config.weight_decay}; expected 0 or more")
+    if config.workers < 0:
+        raise UserError(f"--workers: got {config.workers}; expected 0 or more")
     for name in ("learning_rate", "clip_norm"):
         if not getattr(config, name) > 0:
             got = getattr(config, name)
@@ -213,7 +224,7 @@ def _train(
     from hanmo.model import checkpoint
     from hanmo.objectives._objective import Corruptor, Vocabulary
     from hanmo.text.tokenizer import Tokenizer
-    from hanmo.train import loop, optim, state
+    from hanmo.train import devices, loop, optim, state
     from hanmo.train.history import LOG
 
     multiplier = optim.schedule_named(config.schedule)
@@ -225,7 +236,7 @@ def _train(
     batches = parts.Batches(config, shards, corruptor, phases, cluster)
     if cluster.first:
         parts.begin_folder(config, values)
-    folder = _resumed(config, objective, cluster)
+    folder = _resumed(config, objective, tokenizer, cluster)
     if folder is not None:
         checkpoint.restore_weights(model, folder)
     step_module = cluster.wrap(model)
@@ -283,9 +294,10 @@ def _train(
     log_file = config.out / LOG if cluster.first else Path(os.devnull)
     with run_log(log_file, board) as log:
         try:
-            last = _consume(config, records, at, log, save, cluster=cluster)
+            with devices.explained(_ADVICE):
+                last = _consume(config, records, at, log, save, cluster=cluster)
         except loop.NotFiniteError as error:
-            raise UserError(_not_finite(config, batches, error)) from None
+            raise UserError(parts.not_finite(config, batches, error)) from None
     counts = {"steps": last.step, **last.summary}
     finished = last.step == config.steps
     if finished and cluster.first:
@@ -295,16 +307,9 @@ def _train(
     return {**counts, "finished": finished, "out": str(config.out), "exit_code": last.exit_code}
 
 
-def _not_finite(config: Config, batches: Any, error: "NotFiniteError") -> str:
-    chosen = batches.select(error.step - 1)
-    places = [f"{e}/{i}" for e, i in zip(chosen.epochs, chosen.indices, strict=True)]
-    return (
-        f"{error}; sequences of the batch (epoch/index): {' '.join(places)}; the checkpoints in "
-        f"{config.out} are whole; lower --learning-rate, or look at these sequences"
-    )
-
-
-def _resumed(config: Config, objective: "Objective", cluster: "Cluster") -> Path | None:
+def _resumed(
+    config: Config, objective: "Objective", tokenizer: "Tokenizer", cluster: "Cluster"
+) -> Path | None:
     """Return the checkpoint to go on from, the same in all processes; None to begin anew."""
     from hanmo.commands import _pretraining as parts
     from hanmo.train import history, state
@@ -317,6 +322,7 @@ def _resumed(config: Config, objective: "Objective", cluster: "Cluster") -> Path
             (config.out / history.LOG).unlink(missing_ok=True)
         else:
             parts.check_inputs(config, objective, folder)
+            parts.check_shape(config, tokenizer, folder)
             history.cut_log(config.out / history.LOG, state.step_of(folder))
             say(f"resume: from {folder.name}")
     name = cluster.from_first(None if folder is None else folder.name)

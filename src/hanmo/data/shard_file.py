@@ -6,7 +6,8 @@
             sentence_starts   int64 piece offsets, and the number of pieces at the end
             document_starts   int64 sentence indices, and the number of sentences at the end
             layer.NAME        int8 a piece, the label id of its word, -1 = missing
-00000.idx   JSON: version, bytes and sha256 of the .bin, dtype/offset/count of each column,
+00000.idx   JSON: version, bytes and sha256 of the .bin and a CRC-32 of each 64 KiB of it (so that
+            damage is found at its offset), dtype/offset/count of each column,
             the label list of each layer (so that ids keep their meaning), special ids,
             sha256 of the vocabulary
 
@@ -16,6 +17,7 @@ documents, legend = read_shard(Path("work/shards/zhwiki/00000.bin"))
 import hashlib
 import json
 import mmap
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,7 @@ from hanmo.data.documents import Documents
 FORMAT_VERSION = 1
 _ALIGNMENT = 64
 _LAYER = "layer."
+_BLOCK = 1 << 16
 _AGAIN = "make the shards again with `hanmo encode`"
 
 
@@ -79,6 +82,9 @@ def write_shard(path: Path, documents: Documents, legend: Legend) -> None:
         "version": FORMAT_VERSION,
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
+        "crc32": "".join(
+            f"{zlib.crc32(data[at : at + _BLOCK]):08x}" for at in range(0, len(data), _BLOCK)
+        ),
         "columns": table,
         "layers": {name: list(labels) for name, labels in legend.layers.items()},
         "special_ids": dict(legend.special_ids),
@@ -130,6 +136,36 @@ def stored_digest(path: Path) -> str:
     """SHA-256 that the index of a shard states."""
     digest: str = _read_index(path.with_suffix(".idx"))["sha256"]
     return digest
+
+
+def damage(path: Path) -> str:
+    """Say between which bytes a shard is not what was written; nothing where that is unknown.
+
+    Args:
+        path: a .bin whose digest differs from the one that its index states.
+    """
+    index = _read_index(path.with_suffix(".idx"))
+    sums = index.get("crc32", "")
+    wrong = []
+    with path.open("rb") as file:
+        for number in range(len(sums) // 8):
+            if f"{zlib.crc32(file.read(_BLOCK)):08x}" != sums[8 * number : 8 * number + 8]:
+                wrong.append(number * _BLOCK)
+    if not wrong:
+        return ""
+    last = min(wrong[0] + _BLOCK, index["bytes"])
+    more = f" and {len(wrong) - 1:,} more blocks of 64 KiB" if len(wrong) > 1 else ""
+    return f" from offset {wrong[0]:,} to {last:,}{_column_at(index, wrong[0], last)}{more}"
+
+
+def _column_at(index: Mapping[str, Any], begin: int, end: int) -> str:
+    names = [
+        name
+        for name, facts in index["columns"].items()
+        if facts["offset"] < end
+        and begin < facts["offset"] + facts["count"] * np.dtype(facts["dtype"]).itemsize
+    ]
+    return f" ({', '.join(names)})" if names else ""
 
 
 def _documents(raw: mmap.mmap | bytes, index: Mapping[str, Any]) -> Documents:

@@ -24,7 +24,7 @@ from hanmo.core.errors import UserError
 from hanmo.core.files import sha256
 from hanmo.core.log import Progress
 from hanmo.data.documents import Documents, join
-from hanmo.data.shard_file import Legend, read_shard, stored_digest, write_shard
+from hanmo.data.shard_file import Legend, damage, read_shard, stored_digest, write_shard
 from hanmo.text.vocab import SPECIALS, VOCAB_FILE, write_vocab
 
 KIND = "shards"
@@ -179,9 +179,10 @@ def _verify(folder: Path, manifest: Manifest) -> None:
             expected = stored_digest(path)
         got = sha256(path) if path.is_file() else "no file"
         if got != expected:
+            where = damage(path) if path.suffix == ".bin" else ""
             raise UserError(
-                f"{path}: damaged: SHA-256 {got[:12]}…; expected {expected[:12]}…; copy it again, "
-                "or make the shards again with `hanmo encode`"
+                f"{path}: damaged{where}: SHA-256 {got[:12]}…; expected {expected[:12]}…; copy it "
+                "again, or make the shards again with `hanmo encode`"
             )
 
     workers = min(4, os.cpu_count() or 1)

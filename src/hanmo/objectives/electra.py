@@ -106,6 +106,11 @@ class Objective:
             )
         width = int(config.hidden_size * self.generator_size)
         heads = max(1, width // 64)
+        if width < 1 or width % heads:
+            raise UserError(
+                f"electra.generator_size: {self.generator_size} of {config.hidden_size} is a width "
+                f"of {width}; expected a multiple of its {heads} heads"
+            )
         return dataclasses.replace(
             config,
             hidden_size=width,

@@ -67,6 +67,8 @@ class Objective:
                 raise UserError(
                     f"lert.layers: got {layer!r}; expected one word a layer: --lert.layers pos ner"
                 )
+            if self.layers.count(layer) > 1:
+                raise UserError(f"lert.layers: {layer!r} is there twice")
             if layer not in self.ramps:
                 raise UserError(f"lert.ramps: no ramp for layer {layer!r}; add one, 0 for none")
         for layer, end in self.ramps.items():

@@ -11,6 +11,7 @@ takes it. Weights stay fp32, products run in bf16.
 
 import contextlib
 import dataclasses
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 import torch
@@ -20,6 +21,7 @@ from hanmo.core.memory import keep_freed_memory
 
 PRECISIONS = ("auto", "fp32", "bf16")
 NAMES = ("cpu", "cuda")
+MOST_THREADS = 1024
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ def prepare(
         raise UserError(f"device: no {name!r}{nearest(name, NAMES)}")
     if threads is not None and threads < 1:
         raise UserError(f"threads: got {threads}; expected 1 or more")
+    if threads is not None and threads > MOST_THREADS:
+        raise UserError(f"threads: got {threads:,}; expected {MOST_THREADS} at most")
     chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
     if chosen == "cuda" and not torch.cuda.is_available():
         raise UserError("device: 'cuda' asked for, but torch sees no GPU; leave --device out")
@@ -65,6 +69,28 @@ def prepare(
     if precision == "auto":
         precision = "bf16" if _gains_by_bf16(chosen) else "fp32"
     return Device(chosen, precision)
+
+
+@contextlib.contextmanager
+def explained(advice: str) -> Iterator[None]:
+    """Turn what torch says when memory runs out, or a compiler fails, into a line for users.
+
+    Args:
+        advice: what to do where memory ran out.
+
+    Raises:
+        UserError: in their place.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch's own are RuntimeErrors
+        text = str(error)
+        first = next(iter(text.strip().splitlines()), type(error).__name__)
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in text:
+            raise UserError(f"out of memory ({first}); {advice}") from None
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise UserError(f"--compile: torch.compile fails ({first}); leave it out") from None
+        raise
 
 
 def n_threads() -> int:

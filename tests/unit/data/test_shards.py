@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hanmo.core.errors import UserError
 from hanmo.data.documents import Documents, join
-from hanmo.data.shard_file import Legend, read_shard, write_shard
+from hanmo.data.shard_file import Legend, damage, read_shard, write_shard
 from hanmo.data.shards import ShardSet
 
 sentences_strategy = st.lists(st.integers(1, 4), min_size=1, max_size=6)
@@ -98,8 +98,35 @@ def test_a_flipped_bit_is_named(shards: ShardSet) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    with pytest.raises(UserError, match=r"00001\.bin: damaged: SHA-256"):
+    wanted = r"00001\.bin: damaged from offset 0 to [\d,]+ \(ids, .*\): SHA-256"
+    with pytest.raises(UserError, match=wanted):
         ShardSet.open(shards.folder)
+
+
+def test_damage_is_found_at_its_offset(tmp_path: Path) -> None:
+    """Blocks of 64 KiB; an index of an earlier hanmo, which has no sums of them, says no offset."""
+    n = 200_000
+    starts = np.array([0, n])
+    one = Documents(
+        np.zeros(n, np.uint16), np.ones(n, np.uint8), starts, np.array([0, 1]), {"pos": np.zeros(n)}
+    )
+    legend = Legend({"pos": ("n",)}, {"pad": 0}, 100, "digest")
+    path = tmp_path / "00000.bin"
+    write_shard(path, one, legend)
+    assert damage(path) == ""
+    data = bytearray(path.read_bytes())
+    data[70_000] ^= 1
+    path.write_bytes(data)
+    assert damage(path) == " from offset 65,536 to 131,072 (ids)"
+    data[450_000] ^= 1
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert damage(path) == " from offset 65,536 to 131,072 (ids) and 2 more blocks of 64 KiB"
+    index = json.loads(path.with_suffix(".idx").read_text(encoding="utf-8"))
+    del index["crc32"]
+    path.with_suffix(".idx").write_text(json.dumps(index), encoding="utf-8")
+    assert damage(path) == ""
+    assert len(read_shard(path)[0].ids) == n
 
 
 def test_another_vocabulary_is_named(shards: ShardSet) -> None:

@@ -138,6 +138,13 @@ def test_bad_options_are_named(options: dict[str, Any], message: str) -> None:
         Objective(**options)
 
 
+@pytest.mark.parametrize("size", [0.001, 0.7])
+def test_a_generator_of_an_impossible_width_is_refused(size: float) -> None:
+    """Of nothing, and of 179 pieces in 2 heads."""
+    with pytest.raises(UserError, match=rf"electra\.generator_size: {size} of 256 is a width of"):
+        dataclasses.replace(Objective(), generator_size=size).generator_of(SIZES["electra-small"])
+
+
 def test_another_family_is_refused() -> None:
     with pytest.raises(UserError, match="--size: a bert shape; objective electra needs"):
         Objective().build(TINY, {})

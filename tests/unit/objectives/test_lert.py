@@ -120,6 +120,7 @@ def test_the_schedule_weights_the_total() -> None:
         ({"ramps": {"pos": 0.1, "ner": 0.1}}, "no ramp for layer 'dep'"),
         ({"layers": ("pos,ner",)}, "one word a layer: --lert.layers pos ner"),
         ({"layers": ('["pos"]',)}, "one word a layer"),
+        ({"layers": ("pos", "pos")}, r"lert\.layers: 'pos' is there twice"),
         ({"layers": ("pos",), "ramps": {"pos": 0.1, "srl": 0.2}}, "no layer 'srl'"),
         ({"ramps": {"pos": 0.1, "ner": 0.1, "dep": 1.1}}, r"lert\.ramps\.dep: got 1\.1"),
         ({"ramps": {"pos": -0.1, "ner": 0.1, "dep": 1}}, r"lert\.ramps\.pos: got -0\.1"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hanmo.core.errors import UserError
-from hanmo.train.devices import Device, prepare
+from hanmo.train.devices import Device, explained, prepare
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,33 @@ def test_what_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="threads: got -1"):
         prepare("fp32", threads=-1)
     assert prepare("fp32").name == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError("no"), r"out of memory \(no\); less, please"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried\nmore"), r"\(CUDA out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory .Default"),
+        (RuntimeError("shape mismatch"), "^shape mismatch$"),
+    ],
+)
+def test_memory_that_ran_out_is_explained(error: Exception, message: str) -> None:
+    kind = RuntimeError if "shape" in message else UserError
+    with pytest.raises(kind, match=message), explained("less, please"):
+        raise error
+
+
+def test_a_compiler_that_fails_is_explained() -> None:
+    from torch._dynamo.exc import Unsupported
+
+    with (
+        pytest.raises(UserError, match=r"--compile: torch.compile fails \(no such thing\)"),
+        explained(""),
+    ):
+        raise Unsupported("no such thing")
+
+
+def test_memory_really_runs_out() -> None:
+    with pytest.raises(UserError, match="out of memory"), explained("less"):
+        torch.empty(1 << 60, dtype=torch.uint8)
