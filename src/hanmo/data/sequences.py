@@ -26,6 +26,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from hanmo.annotate.tagsets import MISSING
 from hanmo.core.errors import UserError, nearest
+from hanmo.core.log import Progress
 from hanmo.core.seeds import generator
 from hanmo.data.documents import Documents
 from hanmo.data.pairing import NO_ANSWER, PARTNERS, SHORTEST, Pairs, pairs
@@ -133,7 +134,12 @@ def _joined(
         ]
     )
     n_rows = n_cut = 0
-    with _named(scratch), tempfile.TemporaryFile(dir=scratch) as file:
+    n = len(shards.shards)
+    with (
+        _named(scratch),
+        tempfile.TemporaryFile(dir=scratch) as file,
+        Progress("plan sequences", n, "shards") as bar,
+    ):
         for number, part in enumerate(parts):
             let_go(shards.shards[number].ids)
             rows = np.empty(len(part.answers), dtype=row)
@@ -141,6 +147,7 @@ def _joined(
             rows["start"], rows["stop"], rows["answer"] = part.starts, part.stops, part.answers
             file.write(rows.tobytes())
             n_rows, n_cut = n_rows + len(rows), n_cut + part.n_cut
+            bar.advance()
         file.flush()
         table: NDArray[Any] = (
             np.memmap(file, row, "r", shape=(n_rows,)) if n_rows else np.empty(0, dtype=row)
