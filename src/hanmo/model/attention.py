@@ -6,7 +6,7 @@
 
 On CPUs `scaled_dot_product_attention` takes 41 % of a step backward (facts/15), and whole rows of
 512 work at pairs of pieces that may not see each other. Groups are as large as their scores stay in
-the cache: at 512 a layer takes a quarter of what masked rows took (docs/log.md).
+the cache (docs/log.md).
 
 Shapes: N places of real pieces, A heads, D a head's width, G sequences of n pieces.
 """
