@@ -42,7 +42,9 @@ class SelfAttention(nn.Module):
         """Attend within sequences: [N, H] → [N, H], or [M, H] at the asked places."""
         weight = torch.cat([self.query.weight, self.key.weight, self.value.weight])
         offset = torch.cat([self.query.bias, self.key.bias, self.value.bias])
-        qkv = F.linear(x, weight, offset).view(len(x), 3, self.n_heads, -1)
+        qkv = F.linear(x, weight, offset)
+        # No -1 for the heads' width: a process may have no pieces in a part of a step.
+        qkv = qkv.view(len(x), 3, self.n_heads, x.shape[1] // self.n_heads)
         dropout = self.dropout if self.training else 0.0
         way = way_of(qkv, dropout)
         if way == "rows":

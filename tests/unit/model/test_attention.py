@@ -94,6 +94,17 @@ def test_the_gradient_with_dropout_is_that_of_the_dropped_weights() -> None:
     assert not torch.allclose(run(qkv), attend_in_groups(qkv, groups))
 
 
+def test_a_part_of_a_step_without_pieces_has_states_and_gradients() -> None:
+    """What the last processes get of a batch with fewer rows than processes."""
+    model = Encoder(TINY).train()
+    nothing = torch.zeros(2, 8, dtype=torch.int64)
+    layout = Layout.of(nothing.numpy())
+    states = model(nothing, nothing, nothing, nothing, nothing.flatten()[:0], layout)
+    assert states.shape == (0, TINY.hidden_size)
+    states.sum().backward()
+    assert all(p.grad is None or not p.grad.any() for p in model.parameters())
+
+
 def test_dropped_weights_keep_their_mean() -> None:
     """With equal values the sum of the kept weights shows: 1 on average, seldom 1."""
     layout = layout_of([[64, 64]] * 4)
