@@ -220,7 +220,7 @@ def test_saved_and_loaded_it_is_the_same(objective: Objective, tmp_path: Path) -
     model, batch = build(objective, seed=1), random_batch(objective)
     checkpoint.save_model(tmp_path / "model", model, tokenizer=tokenizer())
     again = build(objective, seed=2)
-    assert checkpoint.load_into(again, tmp_path / "model") == []
+    assert checkpoint.load_into(again, tmp_path / "model") == checkpoint.Loaded((), ())
     expected, got = model.state_dict(), again.state_dict()
     assert expected.keys() == got.keys()
     assert all(torch.equal(expected[key], got[key]) for key in expected)

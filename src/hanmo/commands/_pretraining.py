@@ -66,9 +66,11 @@ def build_model(
     generator = torch.Generator().manual_seed(config.seed)
     initialise(model, shape.initializer_range, generator)
     if config.init is not None:
-        fresh = checkpoint.load_into(model, config.init, layers=chosen_layers(config))
-        if fresh:
-            say(f"init: not in {config.init}, so random: {', '.join(fresh)}")
+        loaded = checkpoint.load_into(model, config.init, layers=chosen_layers(config))
+        if loaded.fresh:
+            say(f"init: not in {config.init}, so random: {', '.join(loaded.fresh)}")
+        if loaded.unused:
+            say(f"init: in {config.init}, but not in this model: {', '.join(loaded.unused)}")
     if config.recompute:
         for part in model.modules():
             if isinstance(part, Layers):
@@ -199,6 +201,11 @@ class Batches:
             if begin < end:
                 yield from self._loader(phase).batches(begin - phase.begin, end - phase.begin)
 
+    def plan(self, start: int, stop: int) -> None:
+        """Plan the sequences of step `start` now, which takes a while with a large corpus."""
+        if start < stop:
+            self._loader(self._phases.at(start))
+
     def select(self, step: int) -> Selection:
         """Which samples the batch of a step is made of."""
         phase = self._phases.at(step)
@@ -255,10 +262,17 @@ def not_finite(config: Options, batches: Batches, error: NotFiniteError) -> str:
     """Say which sequences were in the batch whose loss is no number."""
     chosen = batches.select(error.step - 1)
     places = [f"{e}/{i}" for e, i in zip(chosen.epochs, chosen.indices, strict=True)]
+    saved = "nothing had been saved yet"
+    if _has_checkpoint(config.out):
+        saved = f"the checkpoints in {config.out} are whole"
     return (
-        f"{error}; sequences of the batch (epoch/index): {' '.join(places)}; the checkpoints in "
-        f"{config.out} are whole; lower --learning-rate, or look at these sequences"
+        f"{error}; sequences of the batch (epoch/index): {' '.join(places)}; {saved}; "
+        "lower --learning-rate, or look at these sequences"
     )
+
+
+def _has_checkpoint(out: Path) -> bool:
+    return any(out.glob("step-*[0-9]"))
 
 
 def _changed(config: Options, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -297,7 +311,7 @@ def check_folder(config: Options, values: Mapping[str, Any]) -> None:
         if out.exists() and not all(path.name.startswith(mine) for path in out.iterdir()):
             raise UserError(f"{out}: exists and is no run of hanmo pretrain; choose another --out")
         return
-    if config.overwrite:
+    if config.overwrite or not _has_checkpoint(out):  # nothing is lost by beginning anew
         return
     if not config.resume:
         raise UserError(
@@ -322,7 +336,7 @@ def begin_folder(config: Options, values: Mapping[str, Any]) -> None:
     stored = config.out / configuration.CONFIG_FILE
     if config.overwrite and config.out.exists():
         shutil.rmtree(config.out)
-    if not stored.is_file():
+    if not stored.is_file() or not _has_checkpoint(config.out):
         config.out.mkdir(parents=True, exist_ok=True)
         configuration.write(stored, values)
 

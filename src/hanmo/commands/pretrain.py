@@ -43,7 +43,9 @@ class Config:
         out: Folder of the run; the model at the end, checkpoints and log meanwhile.
         steps: Length of training in optimiser steps; schedules refer to it.
         objective: Name of an objective, a dotted module, or a path to a .py file.
-        size: Shape: tiny, small, base, large, rbt3, rbt4, rbt6, rbtl3, or a path to a config.json.
+        size: Shape: tiny, small, base, large, rbt3, rbt4, rbt6, rbtl3, electra-tiny, -small,
+            -small-ex, -base, -large, albert-tiny, -small, -base, -large, -xlarge, -xxlarge, or a
+            path to a config.json.
         init: Model folder to start from (continued pre-training) instead of random weights.
         layers: Layers of `init` to start from, as in 0,1,2 (RBT3); by default all.
         dupe_factor: Corrupt each sequence in so many ways, in turn (static masking); by default
@@ -249,6 +251,7 @@ def _train(
     )
     at = state.TrainingState(0, {}) if folder is None else state.restore(folder, model, optimizer)
     stop = min(config.steps, config.stop_at or config.steps)
+    batches.plan(at.step, stop)  # before signals wait for the end of a step
     records = loop.train_steps(
         model,
         optimizer,

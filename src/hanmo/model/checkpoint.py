@@ -10,6 +10,7 @@ Reading takes any BERT folder: safetensors, or `pytorch_model.bin` through the w
 unpickler (facts/09: no pickle from outside).
 """
 
+import dataclasses
 import json
 import pickle
 from collections.abc import Mapping, Sequence
@@ -146,8 +147,16 @@ def load_masked_lm(folder: Path, *, dropout: float | None = None) -> MaskedLm:
     return model
 
 
-def load_into(model: nn.Module, folder: Path, *, layers: Sequence[int] | None = None) -> list[str]:
-    """Start a model from a checkpoint's weights; returns the parameters it does not have.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Loaded:
+    """Names of the model's parameters that a folder lacked, and of its weights that it left out."""
+
+    fresh: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+def load_into(model: nn.Module, folder: Path, *, layers: Sequence[int] | None = None) -> Loaded:
+    """Start a model from a checkpoint's weights; what the folder lacks stays as it is.
 
     Weights of the folder that the model lacks (a pooler, a classifier) are left out.
 
@@ -171,13 +180,11 @@ def load_into(model: nn.Module, folder: Path, *, layers: Sequence[int] | None = 
             "BERT model of the shape that its config.json states"
         )
     _load(model, {**{name: wanted[name] for name in fresh}, **state}, folder)
-    return fresh
+    return Loaded(tuple(fresh), tuple(sorted(state.keys() - wanted.keys())))
 
 
 def with_dropout(config: EncoderConfig, dropout: float | None) -> EncoderConfig:
     """Return the configuration with both dropouts replaced, unless `dropout` is None."""
-    import dataclasses
-
     if dropout is None:
         return config
     return dataclasses.replace(

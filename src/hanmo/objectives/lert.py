@@ -41,7 +41,8 @@ class Objective:
 
     Attributes:
         layers: Label layers to predict; any subset of what the shards hold.
-        ramps: Layer → share of training at which its weight reaches 1; 0 means 1 from the start.
+        ramps: Layer → share of training at which its weight reaches 1, as in --lert.ramps.pos 0.25;
+            0 means 1 from the start (for all layers: constant weights, without LIP).
         unit: What is chosen as a whole: "piece" or "word".
         ngram: Share of units of 1, 2, 3 … words.
         rate: Share of pieces chosen.
@@ -70,7 +71,10 @@ class Objective:
             if self.layers.count(layer) > 1:
                 raise UserError(f"lert.layers: {layer!r} is there twice")
             if layer not in self.ramps:
-                raise UserError(f"lert.ramps: no ramp for layer {layer!r}; add one, 0 for none")
+                near = "" if layer in RAMPS else nearest(layer, RAMPS)
+                raise UserError(
+                    f"lert.ramps: no ramp for layer {layer!r}{near}; add one, 0 for none"
+                )
         for layer, end in self.ramps.items():
             if layer not in self.layers and layer not in RAMPS:
                 raise UserError(f"lert.ramps: no layer {layer!r}{nearest(layer, self.layers)}")

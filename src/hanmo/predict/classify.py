@@ -49,7 +49,7 @@ class Predict:
         config = read_config(folder / CONFIG)
         tokenizer = open_tokenizer(folder, config.vocab_size)
         model, _ = kind.build(random_encoder(config, seed=0), task, weights={}, seed=0)
-        fresh = load_into(model, folder)
+        fresh = load_into(model, folder).fresh
         if fresh:
             raise UserError(
                 f"{folder}: holds {describe(folder)}, not {', '.join(fresh)}; classify needs a "

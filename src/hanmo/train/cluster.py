@@ -3,8 +3,9 @@
     torchrun --nproc-per-node 8 -m hanmo pretrain …
 
 Every process takes its rows of each batch, losses divide by the totals of the whole batch, and
-gradients are summed: the run is that of one process within rounding, whatever their number. The
-first process writes; small numbers travel over gloo, gradients over the device's own backend.
+gradients are summed: without dropout the run is that of one process within rounding, whatever
+their number; each process draws dropout of its own. The first process writes; small numbers travel
+over gloo, gradients over the device's own backend.
 """
 
 import contextlib
