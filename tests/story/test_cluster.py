@@ -128,6 +128,18 @@ def test_dropout_differs_between_processes_and_electra_agrees(shards: Path, tmp_
     assert one["pieces"] == two["pieces"]
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_fewer_rows_than_parts_are_no_trouble(strategy: str, shards: Path, tmp_path: Path) -> None:
+    """One sequence for two processes of two parts each."""
+    few = {"batch_size": 1, "steps": 3, "dropout": 0.0, "log_every": 1}
+    settings = settings_of(shards, tmp_path / "run", strategy=strategy, accumulate=2, **few)
+    torchrun(2, settings)
+    run_pretrain(shards, tmp_path / "alone", **few)
+    lines, expected = log_lines(tmp_path / "run"), log_lines(tmp_path / "alone")
+    for line, one in zip(lines, expected, strict=True):
+        assert line == pytest.approx(one, rel=TOLERANCE)
+
+
 def test_every_process_tells_its_mistake(shards: Path, tmp_path: Path) -> None:
     settings = settings_of(shards, tmp_path / "run", max_length=65)
     errors = torchrun(2, settings, fails=True)

@@ -332,6 +332,44 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_saved(
     assert all(t.isfinite().all() for name, t in newest.items() if name.startswith("model: "))
 
 
+def test_a_failure_before_the_first_checkpoint_is_not_in_the_way(
+    shards: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(UserError, match="nothing had been saved yet; lower --learning-rate"):
+        run_pretrain(shards, out, learning_rate=1e30, warmup_steps=0, save_every=100)
+    assert (out / "config.toml").is_file()
+    assert run_pretrain(shards, out)["finished"] is True
+    assert "learning_rate = 0.001" in (out / "config.toml").read_text(encoding="utf-8")
+    assert [line["step"] for line in log_lines(out)] == [2, 4, 6, 8, 10, 12]
+
+
+def test_weights_that_a_start_leaves_out_are_told(
+    shards: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run_pretrain(shards, tmp_path / "nsp", partner="nsp", steps=1)
+    run_pretrain(shards, tmp_path / "mlm", init=tmp_path / "nsp", size=None, steps=1)
+    told = capfd.readouterr().err
+    assert "nsp, but not in this model: " in told
+    assert "pooler" in told
+    assert "so random" not in told
+
+
+def test_a_signal_while_sequences_are_planned_ends_at_once(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a step is finished first; planning is none."""
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("went on")
+
+    monkeypatch.setattr("hanmo.commands._pretraining.plan_sequences", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_pretrain(shards, tmp_path / "run")
+    assert not any((tmp_path / "run").glob("step-*"))
+
+
 def test_other_shards_are_refused_on_resume(shards: Path, tmp_path: Path) -> None:
     run_pretrain(shards, tmp_path / "run", stop_at=1)
     moved = make_shards(tmp_path / "same")  # the same bytes in another place
