@@ -232,7 +232,9 @@ class Batches:
         )
         epochs = phase.steps * phase.batch_size / max(1, len(plan))
         title = "pretrain" if len(self._phases) == 1 else f"pretrain, phase {phase.number + 1}"
-        cut = f", {plan.n_cut:,} pieces cut off pairs that were too long" if plan.n_cut else ""
+        share = plan.n_cut / max(1, self._shards.n_pieces)
+        cut = f", {plan.n_cut:,} ({share:.1%}) cut off pairs that were too long"
+        cut = cut if plan.n_cut else ""
         say(
             f"{title}: {len(plan):,} sequences, {self._shards.n_pieces:,} pieces{cut}; "
             f"{phase.steps:,} steps of {phase.batch_size} are {epochs:.2f} epochs"
