@@ -302,6 +302,9 @@ def test_another_model_in_the_file_of_the_shape_is_refused_on_resume(
         run_pretrain(shards, tmp_path / "run", size=str(size), resume=True)
     write_shape(size)
     assert run_pretrain(shards, tmp_path / "run", size=str(size), resume=True)["finished"] is True
+    write_shape(size, dataclasses.replace(TINY, hidden_size=24))
+    with pytest.raises(UserError, match="hidden_size was 16, now 24"):  # when it is finished, too
+        run_pretrain(shards, tmp_path / "run", size=str(size))
 
 
 def test_a_warm_up_longer_than_the_run_is_told(

@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hanmo.commands import pretrain
 from hanmo.core import config as configuration
 from hanmo.core import registry
 from hanmo.data.draws import Draws
 from hanmo.data.ragged import Sequences
+from hanmo.model.config import SIZES
 from hanmo.objectives._objective import Vocabulary, make_objective
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -229,3 +231,9 @@ def test_the_documents_name_every_kind_of_folder() -> None:
     assert {"corpus", "sentences", "shards", "checkpoint", "run"} <= kinds
     for kind in kinds:
         assert f"`{kind}`" in text, f"docs/formats.md: no folder of kind {kind!r}"
+
+
+def test_the_help_of_pretrain_names_every_size() -> None:
+    text = " ".join((pretrain.Config.__doc__ or "").split())
+    named = text.partition("size: Shape: ")[2].partition(", or a path")[0]
+    assert set(named.split(", ")) == set(SIZES)

@@ -232,9 +232,10 @@ class Batches:
         )
         epochs = phase.steps * phase.batch_size / max(1, len(plan))
         title = "pretrain" if len(self._phases) == 1 else f"pretrain, phase {phase.number + 1}"
-        share = plan.n_cut / max(1, self._shards.n_pieces)
-        cut = f", {plan.n_cut:,} ({share:.1%}) cut off pairs that were too long"
-        cut = cut if plan.n_cut else ""
+        cut = ""
+        if plan.n_cut:
+            share = plan.n_cut / self._shards.n_pieces
+            cut = f", {plan.n_cut:,} of them ({share:.1%}) cut off pairs that were too long"
         say(
             f"{title}: {len(plan):,} sequences, {self._shards.n_pieces:,} pieces{cut}; "
             f"{phase.steps:,} steps of {phase.batch_size} are {epochs:.2f} epochs"
@@ -298,6 +299,8 @@ def already_finished(
             "choose another --out, or pass --overwrite"
         )
     check_inputs(config, objective, config.out)
+    if config.init is None:  # a model that a finished run began from may be gone
+        check_shape(config, Tokenizer.load(config.shards), config.out)
     done = {"finished": True, "already_finished": True}
     return {**manifest.counts, **done, "out": str(config.out)}
 

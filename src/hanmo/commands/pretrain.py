@@ -43,9 +43,9 @@ class Config:
         out: Folder of the run; the model at the end, checkpoints and log meanwhile.
         steps: Length of training in optimiser steps; schedules refer to it.
         objective: Name of an objective, a dotted module, or a path to a .py file.
-        size: Shape: tiny, small, base, large, rbt3, rbt4, rbt6, rbtl3, electra-tiny, -small,
-            -small-ex, -base, -large, albert-tiny, -small, -base, -large, -xlarge, -xxlarge, or a
-            path to a config.json.
+        size: Shape: tiny, small, base, large, rbt3, rbt4, rbt6, rbtl3, electra-tiny, electra-small,
+            electra-small-ex, electra-base, electra-large, albert-tiny, albert-small, albert-base,
+            albert-large, albert-xlarge, albert-xxlarge, or a path to a config.json.
         init: Model folder to start from (continued pre-training) instead of random weights.
         layers: Layers of `init` to start from, as in 0,1,2 (RBT3); by default all.
         dupe_factor: Corrupt each sequence in so many ways, in turn (static masking); by default
@@ -129,9 +129,8 @@ class Config:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-_ADVICE = (
-    "lower --batch-size or --max-length, cut the batch with --accumulate, or pass --recompute; "
-    "the checkpoints are whole"
+_OUT_OF_MEMORY = (
+    "lower --batch-size or --max-length, cut the batch with --accumulate, or pass --recompute"
 )
 
 
@@ -297,7 +296,7 @@ def _train(
     log_file = config.out / LOG if cluster.first else Path(os.devnull)
     with run_log(log_file, board) as log:
         try:
-            with devices.explained(_ADVICE):
+            with devices.explained(_OUT_OF_MEMORY):
                 last = _consume(config, records, at, log, save, cluster=cluster)
         except loop.NotFiniteError as error:
             raise UserError(parts.not_finite(config, batches, error)) from None

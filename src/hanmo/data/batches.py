@@ -181,7 +181,7 @@ def best_fit_decreasing(lengths: IntArray, capacity: int) -> tuple[IntArray, int
     """Assign each length, longest first, to the row that it leaves least room in.
 
     Rows of equal room are taken latest first; ties of length go by index. On real text it needs as
-    many rows as first-fit and a seventh to a half of its time.
+    many rows as first-fit and, for 64 sequences or more, an eighth of its time or less.
 
     Returns:
         The row of each length, int64 [N], and the number of rows.

@@ -83,6 +83,8 @@ def attend_in_groups(qkv: Tensor, groups: tuple[Group, ...], dropout: float = 0.
 
 def attend_by_sequences(qkv: Tensor, layout: Layout) -> Tensor:
     """Attend within sequences that lie one after the other: [N, 3, A, D] → [N, A, D]."""
+    if not len(qkv):  # a part of a step without pieces
+        return qkv[:, 0]
     q, k, v = qkv.unbind(1)
     if qkv.is_cuda:
         from torch.nn.attention.varlen import varlen_attn
@@ -110,13 +112,14 @@ def attend_in_rows(qkv: Tensor, layout: Layout, dropout: float) -> Tensor:
 
 
 class _Grouped(torch.autograd.Function):
-    """See `attend_in_groups`; keeps each group's weights for the backward pass."""
+    """See `attend_in_groups`; keeps each group's weights if there is a backward pass."""
 
     @staticmethod
     def forward(ctx, qkv: Tensor, groups: tuple[Group, ...], dropout: float) -> Tensor:  # type: ignore[no-untyped-def]
         n_places, _, a, d = qkv.shape
         attended = qkv.new_zeros(n_places + 1, a, d)  # the last one takes what nobody wants
         kept: list[Tensor] = []
+        training = ctx.needs_input_grad[0]
         # Autocast would turn the scores into fp32 and back; softmax adds up in fp32 anyway.
         with torch.autocast("cpu", enabled=False):
             for group in groups:
@@ -126,11 +129,13 @@ class _Grouped(torch.autograd.Function):
                     tail = scores.view(-1, a, group.length, group.length)[..., group.shortest :]
                     tail.masked_fill_(group.dead[:, None, None], _NEVER)
                 weights = scores.softmax(-1)
-                kept += [q, k, v, weights]
+                used = weights
                 if dropout:
-                    kept.append(mask := keep_mask(weights, dropout))
-                    weights = (weights * mask).mul_(keep_scale(dropout))
-                out = torch.bmm(weights, v).view(-1, a, group.length, d).transpose(1, 2)
+                    mask = keep_mask(weights, dropout)
+                    used = (weights * mask).mul_(keep_scale(dropout))
+                if training:
+                    kept += [q, k, v, weights, mask] if dropout else [q, k, v, weights]
+                out = torch.bmm(used, v).view(-1, a, group.length, d).transpose(1, 2)
                 attended.index_copy_(0, group.goals, out.reshape(-1, a, d))
         ctx.groups, ctx.dropout, ctx.n_places = groups, dropout, n_places
         ctx.save_for_backward(*kept)

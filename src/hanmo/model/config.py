@@ -77,6 +77,9 @@ class EncoderConfig:
                 f"embedding_size: got {self.embedding_size}, hidden_size {self.hidden_size}; a "
                 "BERT's are the same: embeddings of another width are ELECTRA's and ALBERT's"
             )
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"{name}: got {getattr(self, name)}; expected a share in [0, 1)")
         if self.hidden_act not in ACTIVATIONS:
             raise UserError(
                 f"hidden_act: no {self.hidden_act!r}{nearest(self.hidden_act, ACTIVATIONS)}"

@@ -64,7 +64,7 @@ class Objective:
         _masking.check_shares("lert.shares", self.shares, n=3)
         _masking.check_rate("lert.rate", self.rate)
         for layer in self.layers:
-            if not layer.isidentifier():
+            if not layer or set(layer) & set(",[]'\" "):
                 raise UserError(
                     f"lert.layers: got {layer!r}; expected one word a layer: --lert.layers pos ner"
                 )

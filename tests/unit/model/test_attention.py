@@ -94,8 +94,12 @@ def test_the_gradient_with_dropout_is_that_of_the_dropped_weights() -> None:
     assert not torch.allclose(run(qkv), attend_in_groups(qkv, groups))
 
 
-def test_a_part_of_a_step_without_pieces_has_states_and_gradients() -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_part_of_a_step_without_pieces_has_states_and_gradients(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the last processes get of a batch with fewer rows than processes."""
+    monkeypatch.setattr(module, "way_of", lambda x, dropout: way)
     model = Encoder(TINY).train()
     nothing = torch.zeros(2, 8, dtype=torch.int64)
     layout = Layout.of(nothing.numpy())

@@ -136,3 +136,9 @@ def test_an_unknown_size_names_the_nearest() -> None:
 
 def test_defaults_are_bert_base() -> None:
     assert EncoderConfig() == SIZES["base"]
+
+
+@pytest.mark.parametrize("rate", [1.0, -0.1])
+def test_a_dropout_that_is_no_share_is_refused(rate: float) -> None:
+    with pytest.raises(UserError, match=rf"attention_probs_dropout_prob: got {rate}; expected"):
+        EncoderConfig(attention_probs_dropout_prob=rate)

@@ -120,6 +120,8 @@ def test_the_schedule_weights_the_total() -> None:
         ({"ramps": {"pos": 0.1, "ner": 0.1}}, "no ramp for layer 'dep'"),
         ({"layers": ("pos,ner",)}, "one word a layer: --lert.layers pos ner"),
         ({"layers": ('["pos"]',)}, "one word a layer"),
+        ({"layers": ("",)}, "one word a layer"),
+        ({"layers": ("pso",)}, "no ramp for layer 'pso'; did you mean 'pos'"),
         ({"layers": ("pos", "pos")}, r"lert\.layers: 'pos' is there twice"),
         ({"layers": ("pos",), "ramps": {"pos": 0.1, "srl": 0.2}}, "no layer 'srl'"),
         ({"ramps": {"pos": 0.1, "ner": 0.1, "dep": 1.1}}, r"lert\.ramps\.dep: got 1\.1"),
@@ -134,3 +136,8 @@ def test_the_schedule_weights_the_total() -> None:
 def test_bad_options_are_refused(options: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         Objective(**options)
+
+
+def test_a_layer_of_ones_own_may_have_any_word_as_name() -> None:
+    own = Objective(layers=("semantic-role",), ramps={"semantic-role": 0.5})
+    assert own.weights(0.25) == {"semantic-role": 0.5}
