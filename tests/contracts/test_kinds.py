@@ -1,7 +1,9 @@
 """The contract of kinds, run over every file in `tasks/kinds`."""
 
 import contextlib
+import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,9 @@ from hanmo.data.batches import collate
 from hanmo.data.ragged import join
 from hanmo.model.checkpoint import random_encoder
 from hanmo.model.trainable import Batch
-from hanmo.tasks import batches
+from hanmo.tasks import batches, cache
 from hanmo.tasks.kind import Features, Kind, load_kind
+from hanmo.tasks.metrics import score
 from hanmo.tasks.suite import TASKS
 from hanmo.tasks.task import Example, Task, with_settings
 from hanmo.tasks.task_file import KINDS
@@ -29,29 +32,62 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def kind(name: str) -> Kind:
-    return load_kind(name)
+def kind(task: Task) -> Kind:
+    return load_kind(task.kind, task.options)
 
 
 @pytest.fixture
 def task(name: str) -> Task:
-    """The first entry of the suite that is of this kind, with short sequences."""
-    found = next(task for task in TASKS.values() if task.kind == name)
-    return with_settings(found, max_length=24)
+    """The last entry of the suite that is of this kind, with short sequences and known labels."""
+    found = [task for task in TASKS.values() if task.kind == name][-1]
+    task = with_settings(found, max_length=24)
+    kind = load_kind(task.kind, task.options)
+    return dataclasses.replace(task, labels=kind.labels(task, read_all(kind, task)))
+
+
+def text(rng: np.random.Generator, least: int = 1) -> str:
+    return "".join(rng.choice(CHARACTERS[1:], int(rng.integers(least, 30))))
+
+
+def row(task: Task, number: int, *, labelled: bool = True) -> dict[str, Any]:
+    """A row as the kind's readers give it, with something to learn in it."""
+    rng = np.random.default_rng(number)
+    kind = load_kind(task.kind, task.options)
+    made: dict[str, Any] = {field: text(rng) for field in (*kind.fields, *kind.optional_fields)}
+    gold: Any = None
+    if kind.answers == "label":
+        gold = (task.labels or ("a", "b"))[number % 2]
+    elif kind.answers == "number":
+        gold = str(number % 6)
+    elif kind.answers == "tags":
+        gold = ["O"] * len(made["text"])
+        gold[number % len(gold)] = "B-" + (task.labels or ("name",))[-1].partition("-")[2]
+        if gold[number % len(gold)] == "B-":
+            gold[number % len(gold)] = "B-name"
+    mark = CHARACTERS[0] * 3 if number % 2 else ""
+    if "text_a" in made:
+        made["text_a"] = mark + made["text_a"]
+    if "keywords" in made:
+        made["keywords"] = [mark + text(rng), text(rng)]
+    if "span1" in made:
+        made |= {"text": text(rng, 8), "span1_start": 4, "span2_start": 1}
+        made |= {"span1": made["text"][4:6], "span2": made["text"][1:2]}
+    if "context" in made:
+        made |= {"context": text(rng, 4) * 2, "is_impossible": "true" if number % 3 else "false"}
+        start = number % (len(made["context"]) - 2)
+        answer = "" if number % 3 else made["context"][start : start + 2]
+        gold = [{"text": answer, "answer_start": -1 if number % 3 else start}]
+    return {**made, "label": gold if labelled else None}
+
+
+def read_all(kind: Kind, task: Task, *, labelled: bool = True) -> list[Example]:
+    rows = [row(task, number, labelled=labelled) for number in range(10)]
+    return [kind.read(str(n), values, task, train=labelled) for n, values in enumerate(rows)]
 
 
 @pytest.fixture
 def features(kind: Kind, task: Task) -> list[Features]:
-    rng = np.random.default_rng(0)
-    made = []
-    for number in range(10):
-        texts = {
-            field: "".join(rng.choice(CHARACTERS, int(rng.integers(1, 30))))
-            for field in (*kind.fields, *kind.optional_fields)
-        }
-        label = task.labels[number % len(task.labels)]
-        made.append(kind.encode(Example(str(number), texts, label), task, tokenizer()))
-    return made
+    return [kind.encode(one, task, tokenizer()) for one in read_all(kind, task)]
 
 
 def build(kind: Kind, task: Task, seed: int = 0) -> Any:
@@ -134,13 +170,65 @@ def test_decoding_answers_every_example(kind: Kind, task: Task, features: list[F
 
 
 def test_missing_targets_do_not_count(kind: Kind, task: Task, features: list[Features]) -> None:
-    unknown = [
-        kind.encode(Example(one.example.id, one.example.fields, None), task, tokenizer())
-        for one in features
-    ]
+    read = read_all(kind, task, labelled=False)
+    assert all(example.gold is None for example in read)
+    unknown = [kind.encode(one, task, tokenizer()) for one in read]
     for one in unknown:
         for sequence in one.sequences:
-            assert all((target == -1).all() for target in sequence.targets.values())
+            for target in sequence.targets.values():
+                missing = np.isnan(target) if target.dtype.kind == "f" else target == -1
+                assert missing.all()
     model = build(kind, task)
     both, known = batch_of([*features, *unknown]), batch_of(features)
     assert model(both).total.item() == pytest.approx(model(known).total.item(), abs=1e-5)
+
+
+def test_a_row_of_the_training_split_is_read_like_any(kind: Kind, task: Task) -> None:
+    for number in range(10):
+        train, other = (
+            kind.read("7", row(task, number), task, train=train) for train in (True, False)
+        )
+        assert train == other
+        assert train.id == "7"
+
+
+def test_answers_are_what_the_metrics_take(
+    kind: Kind, task: Task, features: list[Features]
+) -> None:
+    expected = [one.example.gold for one in features]
+    scores = score(task.metrics, expected, predict(kind, task, features), labels=task.labels)
+    assert set(scores) == set(task.metrics)
+
+
+def test_features_survive_the_cache(
+    kind: Kind,
+    task: Task,
+    features: list[Features],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HANMO_CACHE", str(tmp_path))
+    examples = [one.example for one in features]
+    assert cache.load("key", examples) is None
+    cache.store("key", features)
+    again = cache.load("key", examples)
+    assert again is not None
+    assert predict(kind, task, again) == predict(kind, task, features)
+    for one, other in zip(features, again, strict=True):
+        assert (one.example, one.truncated) == (other.example, other.truncated)
+        for a, b in zip(one.sequences, other.sequences, strict=True):
+            assert a.positions.tolist() == b.positions.tolist()
+            for name in a.targets:
+                np.testing.assert_array_equal(a.targets[name], b.targets[name])
+
+
+def predict(kind: Kind, task: Task, features: list[Features]) -> list[Any]:
+    arrays = batches.predict(
+        build(kind, task),
+        features,
+        max_length=24,
+        pad_id=0,
+        device="cpu",
+        autocast=contextlib.nullcontext,
+    )
+    return [one.answer for one in kind.decode(features, arrays, task)]

@@ -22,7 +22,7 @@ from hanmo.model.checkpoint import WEIGHTS, random_encoder, save_model
 from hanmo.model.encoder import Encoder, initialise
 from hanmo.model.masked_lm import MaskedLm
 from hanmo.predict._predictor import Predictor
-from hanmo.tasks.kinds.classification import Classifier
+from hanmo.tasks.kinds._pooled import Pooled, cross_entropy
 from training_cases import CHARACTERS, TINY, tokenizer
 
 PACKAGE = "hanmo.predict"
@@ -56,7 +56,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     initialise(model, 0.5, generator)
     torch.nn.init.normal_(model.cls.predictions.bias, generator=generator)
     save_model(folder, model, tokenizer=tokenizer(), id2label=LABELS)
-    classifier = Classifier(model.encoder, len(LABELS))
+    classifier = Pooled(model.encoder, len(LABELS), cross_entropy)
     initialise(classifier.classifier, 2.0, generator)
     initialise(classifier.bert.get_submodule("pooler"), 0.5, generator)
     state = {name: tensor.contiguous() for name, tensor in classifier.state_dict().items()}

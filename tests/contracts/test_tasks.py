@@ -3,10 +3,12 @@
 import pytest
 
 from hanmo.core import registry
+from hanmo.model.config import SIZES
 from hanmo.report.published import results
 from hanmo.tasks.kind import load_kind
-from hanmo.tasks.metrics import METRICS
-from hanmo.tasks.readers import READERS
+from hanmo.tasks.metrics import check_metric
+from hanmo.tasks.protocol import published
+from hanmo.tasks.readers import READERS, check_reader
 from hanmo.tasks.suite import TASKS, find_task
 from hanmo.tasks.task import SPLITS, Task
 from hanmo.tasks.task_file import KINDS
@@ -35,14 +37,39 @@ def test_it_names_the_columns_of_its_kind(task: Task) -> None:
 
 
 def test_labels_and_metrics_are_known(task: Task) -> None:
-    assert len(set(task.labels)) == len(task.labels) >= 2
+    kind = load_kind(task.kind, task.options)
+    assert len(set(task.labels)) == len(task.labels) != 1
     assert not set(task.labels) & set(task.drop_labels)
-    assert set(task.metrics) <= set(METRICS)
-    assert task.metrics
+    assert set(task.renamed_labels.values()) <= set(task.labels)
+    for metric in task.metrics:
+        check_metric(metric, kind.answers)
+    assert 1 <= task.tabled <= len(task.metrics)
 
 
 def test_the_published_name_has_results(task: Task) -> None:
     if task.published:
         assert results(task.published, metric=task.metrics[0])
-    else:
-        assert task.embedded, "only a task of this project's own has no published results"
+        assert results(task.published, metric=task.metrics[task.tabled - 1])
+
+
+def test_layouts_are_of_files_that_are_looked_for(task: Task) -> None:
+    names = {name for split in task.splits.values() for name in split}
+    assert task.layouts.keys() <= names
+    kind = load_kind(task.kind)
+    for layout in (task.layout(name) for name in names):
+        assert {*kind.fields, "label"} <= layout.columns.keys()
+        check_reader(layout.reader)
+    for download in task.downloads:
+        assert download.url.startswith("https://")
+        assert not download.sha256 or len(bytes.fromhex(download.sha256)) == 32
+        assert {*download.members.values()} <= names or download.file in names
+    assert set(task.rows) <= set(task.splits)
+
+
+def test_published_settings_are_known_for_every_family(task: Task) -> None:
+    for size in ("tiny", "small", "base", "large", "rbt3", "electra-small", "electra-large"):
+        settings = published(task, SIZES[size])
+        assert settings.source
+        assert settings.warmup_rate == 0.1
+        if not task.embedded:
+            assert settings.learning_rate <= (5e-4 if size == "electra-small" else 1e-4)

@@ -16,7 +16,7 @@ from hanmo.model.masked_lm import MaskedLm
 from hanmo.model.partner import add_partner
 from hanmo.model.trainable import Batch
 from hanmo.objectives import electra
-from hanmo.tasks.kinds.classification import Classifier
+from hanmo.tasks.kinds._pooled import Pooled, cross_entropy
 from training_cases import TINY_ALBERT, TINY_ELECTRA, random_batch, tokenizer
 
 pytestmark = pytest.mark.parity
@@ -146,7 +146,7 @@ def test_albert_s_layers_share_their_weights() -> None:
 def test_classifiers_open_too(config: EncoderConfig, tmp_path: Path) -> None:
     from hanmo.model.encoder import Encoder
 
-    model = Classifier(Encoder(config), 3)
+    model = Pooled(Encoder(config), 3, cross_entropy)
     randomise(model)
     model.eval()
     labels = {str(i): str(i) for i in range(3)}
@@ -158,7 +158,7 @@ def test_classifiers_open_too(config: EncoderConfig, tmp_path: Path) -> None:
         got = model.outputs(asked).logits["label"]
     title = FAMILIES[config.model_type].title
     assert close(got, theirs(opened(f"{title}ForSequenceClassification", tmp_path), given).logits)
-    again = Classifier(checkpoint.load_encoder(tmp_path), 3)
+    again = Pooled(checkpoint.load_encoder(tmp_path), 3, cross_entropy)
     assert not checkpoint.load_into(again, tmp_path).fresh
 
 

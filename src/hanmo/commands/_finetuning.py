@@ -28,7 +28,7 @@ from hanmo.tasks.task import Prediction
 from hanmo.train.devices import Device
 from hanmo.train.devices import prepare as prepare_device
 from hanmo.train.loop import Record, train_steps
-from hanmo.train.optim import build_optimizer, warmup_linear
+from hanmo.train.optim import build_optimizer, schedule_named
 
 
 class Options(Protocol):
@@ -86,46 +86,59 @@ def train(config: Options, prepared: Prepared, log: RunLog) -> Trained:
     device = prepare_device(config.precision, threads=config.threads)
     model, notes = _build(config, prepared)
     model.to(device.name)
-    epochs: list[dict[str, Any]] = []
+    epochs: list[_Epoch] = []
     selected, best, weights = prepared.task.settings.epochs, -1.0, None
-    seconds = 0.0
-    for record, spent in _epochs(config, prepared, model, device, log):
-        epochs.append(record)
-        seconds += spent
-        if config.select == "best" and record["dev"][prepared.task.metrics[0]] > best:
-            best, selected = record["dev"][prepared.task.metrics[0]], record["epoch"]
+    metric = prepared.task.metrics[0]
+    for epoch in _epochs(config, prepared, model, device, log):
+        epochs.append(epoch)
+        if config.select == "best" and epoch.record["dev"][metric] > best:
+            best, selected = epoch.record["dev"][metric], len(epochs)
             weights = copy.deepcopy(model.state_dict())
     if weights is not None:
         model.load_state_dict(weights)
+    known = {"dev": epochs[selected - 1].dev}
     predictions = {
-        name: _predict(prepared, model, device, name) for name in prepared.splits if name != "train"
+        name: known.get(name) or _predict(prepared, model, device, name)
+        for name in prepared.splits
+        if name != "train"
     }
-    return Trained(model, notes, device, epochs, selected, predictions, seconds)
+    records = [epoch.record for epoch in epochs]
+    seconds = sum(epoch.seconds for epoch in epochs)
+    return Trained(model, notes, device, records, selected, predictions, seconds)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Epoch:
+    """What is to be said of an epoch, the seconds of its steps, and its answers on dev."""
+
+    record: dict[str, Any]
+    seconds: float
+    dev: list[Prediction] | None
 
 
 def _epochs(
     config: Options, prepared: Prepared, model: Any, device: Device, log: RunLog
-) -> Iterator[tuple[dict[str, Any], float]]:
-    """Train epoch by epoch; yields what is to be said of each, and the seconds of its steps."""
+) -> Iterator[_Epoch]:
+    """Train epoch by epoch."""
     settings = prepared.task.settings
     sequences = [s for one in prepared.features["train"] for s in one.sequences]
     per_epoch = batches.steps_per_epoch(len(sequences), settings)
     total = per_epoch * settings.epochs
     warmup = int(total * settings.warmup_rate)
-    source = (
-        [batch]
-        for batch in batches.training_batches(
-            sequences,
-            settings,
-            pad_id=prepared.tokenizer.pad_id,
-            seed=config.seed,
-            device=device.name,
-        )
+    schedule = schedule_named(settings.schedule)
+    source = batches.training_batches(
+        sequences,
+        settings,
+        pad_id=prepared.tokenizer.pad_id,
+        seed=config.seed,
+        device=device.name,
     )
-    optimizer = build_optimizer(model, learning_rate=settings.learning_rate)
+    optimizer = build_optimizer(
+        model, learning_rate=settings.learning_rate, layer_decay=settings.layer_decay
+    )
 
     def learning_rate(step: int) -> float:
-        return settings.learning_rate * warmup_linear(step, total=total, warmup=warmup)
+        return settings.learning_rate * schedule(step, total=total, warmup=warmup)
 
     with Progress(f"{prepared.task.name} seed {config.seed}", total, "steps") as bar:
         for epoch in range(settings.epochs):
@@ -140,6 +153,7 @@ def _epochs(
                     total=total,
                     learning_rate=learning_rate,
                     device=device,
+                    clip_norm=settings.clip_norm,
                     seed=config.seed,
                 )
             ):
@@ -148,10 +162,12 @@ def _epochs(
                 bar.advance(1, loss=f"{step.loss:.3f}")
             spent = time.perf_counter() - clock
             record: dict[str, Any] = {"epoch": epoch + 1, "loss": sum(losses) / len(losses)}
+            dev = None
             if "dev" in prepared.splits and prepared.splits["dev"].labelled:
-                record["dev"] = _scores(prepared, "dev", _predict(prepared, model, device, "dev"))
+                dev = _predict(prepared, model, device, "dev")
+                record["dev"] = _scores(prepared, "dev", dev)
             log.write(**record, seconds=round(spent, 2))
-            yield record, spent
+            yield _Epoch(record, spent, dev)
 
 
 def _explained(steps: Iterator[Record]) -> Iterator[Record]:
@@ -167,7 +183,10 @@ def record(config: Options, prepared: Prepared, trained: Trained) -> dict[str, A
     return {
         "task": task.name,
         "kind": task.kind,
+        "options": dict(task.options),
         "metric": task.metrics[0],
+        "metrics": list(task.metrics),
+        "tabled": task.tabled,
         "published": task.published,
         "labels": list(task.labels),
         "model": {
@@ -202,7 +221,8 @@ def prediction_lines(split: Split, predictions: Sequence[Prediction]) -> str:
     """Return the lines of a predictions file."""
     return "".join(
         json.dumps(
-            {"id": one.id, "label": example.label, "predicted": one.label, "scores": one.scores},
+            {"id": one.id, "gold": example.gold, "predicted": one.answer}
+            | ({"scores": one.scores} if one.scores else {}),
             ensure_ascii=False,
         )
         + "\n"
@@ -257,8 +277,8 @@ def _predict(prepared: Prepared, model: Any, device: Device, split: str) -> list
 
 def _scores(prepared: Prepared, split: str, predictions: Sequence[Prediction]) -> dict[str, float]:
     task = prepared.task
-    expected = [str(example.label) for example in prepared.splits[split].examples]
-    predicted = [one.label for one in predictions]
+    expected = [example.gold for example in prepared.splits[split].examples]
+    predicted = [one.answer for one in predictions]
     return score(task.metrics, expected, predicted, labels=task.labels)
 
 

@@ -46,6 +46,8 @@ _PASSED_ON = (
     "precision",
     "threads",
     "save_model",
+    "cache",
+    "set",
     "overwrite",
 )
 
@@ -65,6 +67,10 @@ class Config:
         learning_rate: Peak learning rate, for all tasks; default: each task's.
         epochs: Passes over the training split, for all tasks; default: each task's.
         warmup_rate: Share of warm-up steps, for all tasks; default: each task's.
+        layer_decay: Decay of the rate from layer to layer, downwards; default: each model's.
+        schedule: Of the rate: "bert" or "electra"; default: each model's.
+        clip_norm: Gradients are clipped to this norm; default: each model's.
+        set: Options of the kind of task, as doc_stride=64, for all tasks.
         dropout: Replaces the dropout of the models' config.json.
         select: Weights that are scored: of the "last" epoch, or of the "best" on dev.
         limit_train: Use so many training examples, drawn by the seed.
@@ -72,6 +78,7 @@ class Config:
         threads: CPU threads of a run; default: all cores, shared among the workers.
         workers: Runs at a time, each a process; several with a thread each use the cores best.
         save_model: Keep every fine-tuned model.
+        cache: Keep encoded examples for other runs.
         overwrite: Make runs again that were made with other settings.
     """
 
@@ -85,6 +92,10 @@ class Config:
     learning_rate: float | None = None
     epochs: int | None = None
     warmup_rate: float | None = None
+    layer_decay: float | None = None
+    schedule: str | None = None
+    clip_norm: float | None = None
+    set: list[str] | None = None
     dropout: float | None = None
     select: str = "last"
     limit_train: int | None = None
@@ -92,6 +103,7 @@ class Config:
     threads: int | None = None
     workers: int = 1
     save_model: bool = False
+    cache: bool = True
     overwrite: bool = False
 
 

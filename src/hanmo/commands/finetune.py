@@ -17,6 +17,7 @@ decay, the last epoch's weights.
 import dataclasses
 import shlex
 import time
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,7 +27,6 @@ from hanmo.core.artifact import MANIFEST, building, plain
 from hanmo.core.errors import UserError
 from hanmo.core.files import write_atomic, write_json
 from hanmo.core.log import run_log, say
-from hanmo.tasks.splits import locate
 from hanmo.tasks.suite import find_task
 from hanmo.tasks.task import TUNABLE, Task, with_settings
 from hanmo.text.vocab import vocab_file
@@ -54,6 +54,10 @@ class Config:
         learning_rate: Peak learning rate; default: the task's.
         epochs: Passes over the training split; default: the task's.
         warmup_rate: Share of the steps in which the rate rises; default: the task's.
+        layer_decay: Decay of the rate from layer to layer, downwards; default: the model's.
+        schedule: Of the rate: "bert" or "electra"; default: the model's.
+        clip_norm: Gradients are clipped to this norm; default: the model's.
+        set: Of the kind of task, as doc_stride=64; `hanmo tasks show TASK` lists them.
         dropout: Replaces the dropout of the model's config.json.
         select: Weights that are scored: of the "last" epoch, or of the "best" on dev.
         splits: Splits to score; default: dev and test, where they are there.
@@ -61,6 +65,7 @@ class Config:
         precision: "auto", "fp32" or "bf16".
         threads: CPU threads; default: all cores.
         save_model: Keep the fine-tuned model.
+        cache: Keep encoded examples for other runs (in $HANMO_CACHE, or the user's cache folder).
         name: Name of the model in tables; default: its folder's name.
         overwrite: Replace a run that was made with other settings.
     """
@@ -76,6 +81,10 @@ class Config:
     learning_rate: float | None = None
     epochs: int | None = None
     warmup_rate: float | None = None
+    layer_decay: float | None = None
+    schedule: str | None = None
+    clip_norm: float | None = None
+    set: list[str] | None = None
     dropout: float | None = None
     select: Literal["last", "best"] = "last"
     splits: list[str] | None = None
@@ -83,6 +92,7 @@ class Config:
     precision: str = "auto"
     threads: int | None = None
     save_model: bool = False
+    cache: bool = True
     name: str | None = None
     overwrite: bool = False
 
@@ -97,13 +107,17 @@ def run(config: Config) -> dict[str, Any]:
         UserError: bad settings, data or model, or a loss that is not finite.
     """
     from hanmo.commands import _finetuning
+    from hanmo.tasks.splits import locate
 
-    published = find_task(config.task)
-    task = with_settings(published, **{k: getattr(config, k) for k in TUNABLE})
+    usual = as_published(find_task(config.task), config.model)
+    task = with_options(usual, config.set)
+    task = with_settings(task, **{k: getattr(config, k) for k in TUNABLE})
     config = _resolved(config, task)
     _check(config)
     files = _wanted(task, locate(task, config.data), config.splits)
-    content = {k: v for k, v in plain(config).items() if k not in {"model", "data", "threads"}}
+    content = {
+        k: v for k, v in plain(config).items() if k not in {"model", "data", "threads", "cache"}
+    }
     inputs = {
         **{f"model/{path.name}": path for path in _model_files(config.model)},
         **{f"{split}": path for split, path in files.items()},
@@ -125,7 +139,7 @@ def run(config: Config) -> dict[str, Any]:
             with run_log(build.dir / "log.jsonl") as log:
                 trained = _finetuning.train(config, prepared, log)
             metrics = _finetuning.record(config, prepared, trained)
-            metrics["changed"] = _changed(config, published)
+            metrics["changed"] = _changed(config, usual)
             metrics["command"] = command_line(config)
             metrics["seconds"]["total"] = round(time.perf_counter() - started, 2)
             _write(build.dir, config, prepared, trained, metrics)
@@ -150,8 +164,17 @@ def command_line(config: Config) -> str:
 
 def _prepare(config: Config, task: Task, files: dict[str, Path]) -> "Prepared":
     from hanmo.tasks.prepared import describe, prepare
+    from hanmo.train.optim import schedule_named
 
-    prepared = prepare(task, files, config.model, limit=config.limit_train, seed=config.seed)
+    schedule_named(task.settings.schedule)
+    prepared = prepare(
+        task,
+        files,
+        config.model,
+        limit=config.limit_train,
+        seed=config.seed,
+        cached=config.cache,
+    )
     dev = prepared.splits.get("dev")
     if config.select == "best" and not (dev and dev.labelled):
         raise UserError(f"--select best: task {task.name} has no labelled dev split to choose by")
@@ -162,10 +185,40 @@ def _prepare(config: Config, task: Task, files: dict[str, Path]) -> "Prepared":
     return prepared
 
 
+def as_published(task: Task, model: Path) -> Task:
+    """Return the task with the published settings for a model's family and size."""
+    from hanmo.model.config import read_config
+    from hanmo.tasks.protocol import published
+
+    settings = published(task, read_config(model / "config.json"))
+    return dataclasses.replace(task, settings=settings)
+
+
+def with_options(task: Task, given: list[str] | None) -> Task:
+    """Return the task with options of its kind, as "doc_stride=64".
+
+    Raises:
+        UserError: not NAME=VALUE, no such option, or a value of a wrong type.
+    """
+    from hanmo.tasks.kind import load_kind
+
+    options = dict(task.options)
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--set: got {text!r}; expected NAME=VALUE, as doc_stride=64")
+        try:
+            options[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:  # a text without quotation marks
+            options[name] = value
+    load_kind(task.kind, options)
+    return dataclasses.replace(task, options=options)
+
+
 def _changed(config: Config, published: Task) -> dict[str, Any]:
     """Return what is not as the task says: the score does not compare with published ones."""
     usual = {key: getattr(published.settings, key) for key in TUNABLE}
-    usual |= {"dropout": None, "select": "last", "limit_train": None}
+    usual |= {"dropout": None, "select": "last", "limit_train": None, "set": None}
     return {k: getattr(config, k) for k, value in usual.items() if getattr(config, k) != value}
 
 

@@ -1,19 +1,27 @@
 """Put the scores of runs into tables: max (mean) over seeds, beside the published numbers.
 
-In: folders with runs below. Out: table.md and table.csv, and the table on the console; --json gives
-every row. Unfinished, failed and missing runs are counted, never averaged.
+In: folders with runs below. Out: table.md, table.csv, table.tex and spread.png, and the table on
+the console; --json gives every row. Our models are compared with each other by a paired bootstrap.
+Unfinished, failed and missing runs are counted, never averaged.
 
     hanmo report work/runs
 """
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hanmo.core.errors import UserError
 from hanmo.core.files import write_atomic
+from hanmo.report import latex, markdown, records
 from hanmo.report.runs import collect
-from hanmo.report.table import TITLE, csv_text, markdown, plain_rows, tables
+from hanmo.report.significance import compare
+from hanmo.report.spread import MARK, spread_png
+from hanmo.report.table import tables
+
+_TABLE = "table"  # name of the files without --out
+_HEAD = 4096  # bytes of a PNG that hold its notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,22 +30,26 @@ class Config:
 
     Attributes:
         runs: Folders with runs below, such as the --out of `hanmo evaluate`.
-        out: Markdown file to write, with a .csv beside it; default: table.md in the first folder.
+        out: Markdown file to write, with a .csv, a .tex and a picture beside it; default: table.md
+            in the first folder.
         published: Add published results of the same tasks; false leaves them out.
-        overwrite: Replace a file that is no table of hanmo's.
+        sizes: Published results of which models: of the size classes of ours (same), or all.
+        overwrite: Replace files that are not hanmo's.
     """
 
     runs: list[Path] = field(metadata={"positional": True})
     out: Path | None = None
     published: bool = True
+    sizes: Literal["same", "all"] = "same"
     overwrite: bool = False
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Write the tables.
+    """Write the tables and the picture.
 
     Returns:
-        "text": the Markdown; "rows", and the counts "runs", "failed", "unfinished", "missing".
+        "text": the Markdown and the names of the files; "out", "files"; "rows", "significance",
+        "warnings"; and the counts "runs", "failed", "unfinished", "missing".
 
     Raises:
         UserError: no run is there, one is damaged, or `out` is another file.
@@ -49,25 +61,41 @@ def run(config: Config) -> dict[str, Any]:
             f"{', '.join(map(str, config.runs))}: no finished run below ({absent} failed, "
             "unfinished or missing); expected a folder made by hanmo finetune or hanmo evaluate"
         )
-    made = tables(collected.runs, published=config.published)
-    out = config.out or config.runs[0] / "table.md"
-    if out.suffix == ".csv":
+    out = config.out or config.runs[0] / f"{_TABLE}.md"
+    if out.suffix in (".csv", ".tex", ".png"):
         raise UserError(
             f"--out {out}: names the Markdown file; expected for example {out.with_suffix('.md')} "
-            "(the .csv is written beside it)"
+            f"(the {out.suffix} is written beside it)"
         )
-    table = out.with_suffix(".csv")
+    table, tex = out.with_suffix(".csv"), out.with_suffix(".tex")
+    picture = out.with_name("spread.png" if out.stem == _TABLE else f"{out.stem}-spread.png")
     if not config.overwrite:
-        _refuse_other(out, f"{TITLE}\n")
-        _refuse_other(table, csv_text([]))
+        _refuse_other(out, f"{markdown.TITLE}\n")
+        _refuse_other(table, records.BEGINNING)
+        _refuse_other(tex, f"{latex.TITLE}\n")
+        _refuse_other(picture, MARK, within=_HEAD)
+    made = tables(collected.runs, published=config.published, all_sizes=config.sizes == "all")
+    comparisons = [compare(one) for one in made]
+    text = markdown.markdown(made, comparisons, collected)
+    files: dict[Path, str | bytes] = {
+        out: text,
+        table: records.csv_text(made),
+        tex: latex.latex(made),
+    }
+    drawn = spread_png(made)
+    if drawn is not None:
+        files[picture] = drawn
     out.parent.mkdir(parents=True, exist_ok=True)
-    text = markdown(made, collected)
-    write_atomic(out, text)
-    write_atomic(table, csv_text(made))
+    for path, content in files.items():
+        write_atomic(path, content)
+    names = [str(path) for path in files]
     return {
-        "text": text,
+        "text": f"{text}\nWritten: {', '.join(names)}\n",
         "out": str(out),
-        "rows": plain_rows(made),
+        "files": names,
+        "rows": records.plain_rows(made),
+        "significance": [dataclasses.asdict(one) for group in comparisons for one in group],
+        "warnings": list(markdown.warnings(collected.runs)),
         "runs": len(collected.runs),
         "failed": len(collected.failed),
         "unfinished": len(collected.unfinished),
@@ -75,15 +103,17 @@ def run(config: Config) -> dict[str, Any]:
     }
 
 
-def _refuse_other(path: Path, beginning: str) -> None:
-    """Refuse to replace a file that does not begin as a report does."""
+def _refuse_other(path: Path, sign: str, *, within: int = 0) -> None:
+    """Refuse to replace a file that does not begin with a sign, or has it `within` some bytes."""
     if not path.is_file():
         if path.exists():
             raise UserError(f"{path}: is a folder; expected a file for the table")
         return
     with path.open("rb") as stream:
-        if stream.read(len(beginning.encode())) == beginning.encode():
-            return
+        head = stream.read(within or len(sign.encode()))
+    if sign.encode() in head:
+        return
     raise UserError(
-        f"{path}: exists and is no table made by hanmo; choose another --out, or pass --overwrite"
+        f"{path}: exists and was not made by hanmo report; choose another --out, or pass "
+        "--overwrite"
     )

@@ -42,7 +42,11 @@ def open_bytes(path: Path, mode: str = "rb") -> IO[bytes]:
         stream.myfileobj = raw  # to be closed with it
         return cast(IO[bytes], stream)
     openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-    return cast(IO[bytes], openers.get(path.suffix, Path.open)(path, mode))
+    opened = openers.get(path.suffix, Path.open)(path, mode)
+    if path.suffix in openers and "w" not in mode:
+        # Their own readline is Python, twice as slow on short lines.
+        opened = io.BufferedReader(opened, buffer_size=MEBIBYTE)
+    return cast(IO[bytes], opened)
 
 
 def _open_zstd(path: Path, mode: str) -> IO[bytes]:

@@ -32,6 +32,7 @@ from hanmo.model.masked_lm import MaskedLm
 WEIGHTS, HEADS, CONFIG = "model.safetensors", "heads.safetensors", "config.json"
 _PREFIX = "bert."
 _MLM_PREFIX = "cls.predictions."
+_POOLER = "bert.pooler."
 # Old names of layer normalisation, as in the first PyTorch conversions of TF checkpoints.
 _OLD_NAMES = ((".gamma", ".weight"), (".beta", ".bias"))
 
@@ -69,7 +70,14 @@ def save_model(
     family = _config(model).family
     prefixes = tuple(getattr(model, "own_heads", ()))
     heads = {name: tensor for name, tensor in state.items() if name.startswith(prefixes)}
-    known = {family.on_disk(n): tensor for n, tensor in state.items() if n not in heads}
+    # ELECTRA's classifier of sequences is two layers, the first standing for the pooler; its tagger
+    # is one, under the plain name.
+    plain = () if any(n.startswith(_POOLER) for n in state) else ("classifier.",)
+    known = {
+        n if n.startswith(plain) else family.on_disk(n): tensor
+        for n, tensor in state.items()
+        if n not in heads
+    }
     write_atomic(folder / WEIGHTS, save(known, metadata={"format": "pt"}))
     if heads:
         write_atomic(folder / HEADS, save(heads, metadata={"format": "pt"}))

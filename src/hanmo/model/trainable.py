@@ -36,7 +36,8 @@ class Batch:
         sequence_ids: [R, L] 0 for padding, k for the k-th sequence of the row; pieces attend only
             within their sequence.
         positions: [M] flat indices r * L + c: where the loss looks (masked pieces, [CLS] …).
-        targets: name → [M] expected ids or values; -1 is "missing", left out of that loss.
+        targets: name → [M] expected ids or values; -1, and NaN of numbers, is "missing", left out
+            of that loss.
         totals: name → number of targets of the whole step, which a loss divides by: the losses of
             a step's parts then add up to the loss of the step, however it is cut; under
             `REAL_PIECES` its number of real pieces.
@@ -104,8 +105,9 @@ def totals_of(arrays: Mapping[str, Any]) -> dict[str, int]:
 
 
 def count_targets(array: NDArray[Any]) -> int:
-    """Return how many targets are there: -1 is missing, floating-point ones never are."""
-    return len(array) if array.dtype.kind == "f" else int((array >= 0).sum())
+    """Return how many targets are there: -1 is missing, of floating-point ones NaN is."""
+    present = ~np.isnan(array) if array.dtype.kind == "f" else array >= 0
+    return int(present.sum())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

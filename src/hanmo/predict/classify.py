@@ -104,7 +104,7 @@ class _Classifier:
         for (text, _), one in zip(queries, decoded, strict=True):
             best = sorted(one.scores.items(), key=lambda item: -item[1])[: self.top_k]
             labels = [{"label": label, "probability": value} for label, value in best]
-            answers.append({"text": text, "label": one.label, "labels": labels})
+            answers.append({"text": text, "label": one.answer, "labels": labels})
         return answers
 
 

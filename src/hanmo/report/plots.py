@@ -22,7 +22,7 @@ from hanmo.core.files import json_lines, write_atomic
 
 _LOSS, _WEIGHT = "loss/", "weight/"
 # The palette of Okabe and Ito, told apart by colour-blind readers too; line styles for print.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _STYLES = ("-", "--", "-.", ":")
 _POINTS = 60  # smoothing keeps about this many independent points
 
@@ -48,7 +48,7 @@ def plot_losses(log_path: Path, png_path: Path) -> None:
     FigureCanvasAgg(figure)
     panels = figure.subplots(2 if weights else 1, sharex=True, squeeze=False)[:, 0]
     names = dict.fromkeys([*losses, *weights])  # a task looks the same in both panels
-    looks = dict(zip(names, itertools.cycle(zip(_COLOURS, itertools.cycle(_STYLES))), strict=False))
+    looks = dict(zip(names, itertools.cycle(zip(COLOURS, itertools.cycle(_STYLES))), strict=False))
     _draw(panels[0], losses, looks, title="Loss per task", unit="loss", smooth=True)
     if weights:
         _draw(panels[1], weights, looks, title="Weight of each label loss", unit="weight")

@@ -18,6 +18,7 @@ from hanmo.core.errors import UserError
 from hanmo.core.files import sha256
 
 METRICS = "metrics.json"
+PREDICTIONS = "predictions-{}.jsonl"  # of a split
 PLAN = "evaluation.json"
 FAILED = ".failed.json"
 _PARTIAL = ".partial"
@@ -32,23 +33,31 @@ class Run:
         folder: where it is.
         model: name of the model in tables.
         task: name of the task.
-        metric: the metric of the tables.
+        metrics: those of the tables, the main one first.
         published: the task's name in the published results, or empty.
         seed: its seed.
         settings: learning rate, epochs …: runs of one row must agree.
         changed: those that are not what the task says, so that published rows do not compare.
         scores: split → metric → score in [0, 1].
+        parameters: of encoder and head.
+        labels: all labels of the task, in the order of their ids.
+        predictions: split → SHA-256 of its predictions file, as the manifest has it.
+        warnings: what the task has to say of scores on it.
     """
 
     folder: Path
     model: str
     task: str
-    metric: str
+    metrics: tuple[str, ...]
     published: str
     seed: int
     settings: Mapping[str, Any]
     changed: Mapping[str, Any]
     scores: Mapping[str, Mapping[str, float]]
+    parameters: int
+    labels: tuple[str, ...] = ()
+    predictions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -115,24 +124,42 @@ def read_run(folder: Path) -> Run:
     if manifest.files.get(METRICS, {}).get("sha256") != sha256(path):
         raise UserError(f"{path}: differs from the run's {MANIFEST}; run it again")
     raw = _read_json(path)
+    digests = {name: str(facts["sha256"]) for name, facts in manifest.files.items()}
     try:
+        metrics = _tabled(raw)
         return Run(
             folder=folder,
             model=raw["model"]["name"],
             task=raw["task"],
-            metric=raw["metric"],
+            metrics=metrics,
             published=raw["published"],
             seed=raw["seed"],
             settings=raw["settings"],
             changed=raw["changed"],
             scores={
-                split: facts["scores"]
+                split: {metric: facts["scores"][metric] for metric in metrics}
                 for split, facts in raw["splits"].items()
                 if "scores" in facts
             },
+            parameters=raw["model"]["parameters"],
+            labels=tuple(raw.get("labels", ())),
+            predictions={
+                split: digests[name]
+                for split in raw["splits"]
+                if (name := PREDICTIONS.format(split)) in digests
+            },
+            warnings=tuple(raw.get("warnings", ())),
         )
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise UserError(f"{path}: not the metrics of a run: lacks {error}") from None
+    except (TypeError, AttributeError) as error:
+        raise UserError(f"{path}: not the metrics of a run: {error}") from None
+
+
+def _tabled(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the metrics that the field's tables print; runs of older versions name only one."""
+    metrics = tuple(raw["metrics"]) if "metrics" in raw else (raw["metric"],)
+    return metrics[: max(1, raw.get("tabled", 1))]
 
 
 def _read_json(path: Path) -> dict[str, Any]:

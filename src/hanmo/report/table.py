@@ -1,113 +1,227 @@
 """Tables of scores as the field prints them: max (mean) over seeds, beside published rows.
 
-In: runs. Out: one table a task, as Markdown, CSV or plain values. Percent, one decimal. Runs of one
-model and task that differ in a setting (learning rate, epochs …) are rows of their own; a setting
-that is not the task's is named behind the model, because published rows do not compare with it.
+In: runs. Out: one table a task, as values; `markdown.py`, `latex.py` and `records.py` write it.
+Runs of one model and task that differ in a setting (learning rate, epochs …) are rows of their own;
+a setting that is not the task's is named behind the model, because published rows do not compare
+with it.
 
-    markdown(tables(collect([folder]).runs), collected)
+    tables(collect([folder]).runs)[0].rows[0].cells["dev"]["accuracy"].mean
 """
 
-import csv
 import dataclasses
-import io
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from hanmo.core.errors import UserError
-from hanmo.report.published import results
-from hanmo.report.runs import Collected, Run
+from hanmo.report import published as publications
+from hanmo.report.runs import Run
+from hanmo.report.sizes import SIZES, size_of
 
-TITLE = "# Scores"  # first line of the Markdown
-_HERE = "here"
-_SPLITS = ("dev", "test")
+HERE = "here"  # the source of our own rows
+_DEV = "dev"
+_SPLITS = (_DEV, "test")
+# How the field writes its metrics; any other name stands as it is, with spaces.
+_SHOWN = {
+    "em": "EM",
+    "f1": "F1",
+    "cjrc_em": "EM",
+    "cjrc_f1": "F1",
+    "macro_f1": "macro F1",
+    "binary_f1": "F1 of the last label",
+    "entity_f1": "entity F1",
+    "entity_f1_strict": "strict entity F1",
+    "entity_macro_f1": "entity macro F1",
+    "average": "AVERAGE",
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+}
+
+
+def metric_name(metric: str) -> str:
+    """Return a metric's name as tables print it: `entity_f1` → `entity F1`."""
+    return _SHOWN.get(metric, metric.replace("_", " "))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Cell:
-    """Scores of one split in percent.
+    """Scores of one split and metric in percent.
 
     Attributes:
-        best: the highest.
+        best: the highest; None where a publication prints a mean only.
         mean: None where a publication prints one number only.
-        deviation: standard deviation over seeds; None for published rows and single runs.
+        deviation: sample standard deviation over seeds; None for published rows and single runs.
+        best_seeds: which seeds gave the highest; empty for published rows.
+        source: who printed it.
     """
 
-    best: float
+    best: float | None
     mean: float | None
     deviation: float | None = None
+    best_seeds: tuple[int, ...] = ()
+    source: str = HERE
 
     def __str__(self) -> str:
-        return f"{self.best:.1f}" if self.mean is None else f"{self.best:.1f} ({self.mean:.1f})"
+        best = "–" if self.best is None else f"{self.best:.1f}"
+        mean = "" if self.mean is None else f" ({self.mean:.1f})"
+        deviation = "" if self.deviation is None else f" ± {self.deviation:.1f}"
+        return best + mean + deviation
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """A model's scores on a task; `seeds` is empty for published rows."""
+    """A model's scores on a task.
+
+    Attributes:
+        model: its name, with the settings that are not the task's.
+        source: `HERE`, or who published it.
+        size: its class (`sizes.py`).
+        cells: split → metric → scores.
+        runs: ours, by seed; empty for published rows.
+        chosen: ours, one of several rows of this model, and the best of them on dev.
+    """
 
     model: str
     source: str
-    seeds: tuple[int, ...]
-    cells: Mapping[str, Cell]
+    size: str
+    cells: Mapping[str, Mapping[str, Cell]]
+    runs: tuple[Run, ...] = ()
+    chosen: bool = False
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Our seeds, in order."""
+        return tuple(run.seed for run in self.runs)
+
+    def mean(self, split: str, metric: str) -> float | None:
+        """Return the mean of a cell in percent, or None where there is none."""
+        cell = self.cells.get(split, {}).get(metric)
+        return None if cell is None else cell.mean
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Table:
-    """All rows of a task: ours first."""
+    """All rows of a task: ours first.
+
+    Attributes:
+        task: its name.
+        metrics: those of every cell, the main one first.
+        splits: the columns.
+        main: the split that seeds, settings and models are compared on: dev, or else the first
+            that we have scores of; empty when we have none.
+        rows: ours, then published ones, the smaller classes first.
+        left_out: published rows of the task that are of other sizes than ours.
+    """
 
     task: str
-    metric: str
+    metrics: tuple[str, ...]
     splits: tuple[str, ...]
+    main: str
     rows: tuple[Row, ...]
+    left_out: int = 0
+
+    @property
+    def own(self) -> tuple[Row, ...]:
+        """Our rows."""
+        return tuple(row for row in self.rows if row.runs)
+
+    @property
+    def published(self) -> tuple[Row, ...]:
+        """Rows of others."""
+        return tuple(row for row in self.rows if not row.runs)
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """Classes of our models, the smallest first."""
+        there = {row.size for row in self.own}
+        return tuple(size for size in SIZES if size in there)
+
+    @property
+    def title(self) -> str:
+        """`cmrc2018: EM / F1`."""
+        return f"{self.task}: {' / '.join(map(metric_name, self.metrics))}"
 
 
-def tables(runs: Sequence[Run], *, published: bool = True) -> list[Table]:
+def tables(runs: Sequence[Run], *, published: bool = True, all_sizes: bool = False) -> list[Table]:
     """Make a table for each task.
 
     Args:
         runs: as `collect` returns them.
         published: add the published rows of the task.
+        all_sizes: also those of models that are of another size class than every one of ours.
 
     Raises:
         UserError: two runs of the same model, task, settings and seed.
     """
-    by_task: dict[tuple[str, str, str], list[Run]] = {}
+    by_task: dict[tuple[str, tuple[str, ...], str], list[Run]] = {}
     for run in runs:
-        by_task.setdefault((run.task, run.metric, run.published), []).append(run)
-    return [_table(key, group, published) for key, group in by_task.items()]
+        by_task.setdefault((run.task, run.metrics, run.published), []).append(run)
+    made = []
+    for (task, metrics, name), group in by_task.items():
+        own = _own_rows(group, metrics)
+        others = _published_rows(name, metrics) if published and name else []
+        sizes = {row.size for row in own}
+        kept = [row for row in others if all_sizes or row.size in sizes]
+        kept.sort(key=lambda row: SIZES.index(row.size))
+        here = _ordered({split for row in own for split in row.cells})
+        splits = _ordered({split for row in [*own, *kept] for split in row.cells})
+        main = next(iter(here), "")
+        left_out = len(others) - len(kept)
+        made.append(Table(task, metrics, splits, main, (*own, *kept), left_out))
+    return made
 
 
-def _table(key: tuple[str, str, str], runs: Sequence[Run], published: bool) -> Table:
-    task, metric, name = key
-    rows = _own_rows(runs)
-    if published and name:
-        rows += [
-            Row(
-                one.model,
-                one.source,
-                (),
-                {split: Cell(best, mean) for split, (best, mean) in one.scores.items()},
-            )
-            for one in results(name, metric=metric)
-        ]
-    there = {split for row in rows for split in row.cells}
-    splits = (*_SPLITS, *sorted(there - {*_SPLITS}))
-    return Table(task, metric, tuple(split for split in splits if split in there), tuple(rows))
+def _ordered(there: set[str]) -> tuple[str, ...]:
+    return tuple(one for one in (*_SPLITS, *sorted(there - {*_SPLITS})) if one in there)
 
 
-def _own_rows(runs: Sequence[Run]) -> list[Row]:
+def _published_rows(name: str, metrics: Sequence[str]) -> list[Row]:
+    return [
+        Row(
+            one.model,
+            one.source,
+            one.size,
+            {
+                split: {
+                    metric: Cell(figure.best, figure.mean, source=figure.source)
+                    for metric, figure in figures.items()
+                }
+                for split, figures in one.figures.items()
+            },
+        )
+        for one in publications.rows(name, metrics)
+    ]
+
+
+def _own_rows(runs: Sequence[Run], metrics: Sequence[str]) -> list[Row]:
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         settings = json.dumps(dict(run.settings), sort_keys=True)
         groups.setdefault((run.model, settings), []).append(run)
-    rows = []
-    for (model, _), group in sorted(groups.items()):
+    by_model: dict[str, list[Row]] = {}
+    # Learning rates in order of size, which their text does not give (1e-05, 0.0001).
+    order = sorted(
+        groups, key=lambda key: (key[0], groups[key][0].settings.get("learning_rate", 0), key[1])
+    )
+    for key in order:
+        group = sorted(groups[key], key=lambda run: run.seed)
         _check_seeds(group)
-        changed = ", ".join(f"{key} {value}" for key, value in sorted(group[0].changed.items()))
-        label = f"{model} [{changed}]" if changed else model
-        rows.append(Row(label, _HERE, tuple(sorted(run.seed for run in group)), _cells(group)))
-    return rows
+        changed = ", ".join(f"{name} {value}" for name, value in sorted(group[0].changed.items()))
+        label = f"{key[0]} [{changed}]" if changed else key[0]
+        size = size_of(group[0].parameters)
+        row = Row(label, HERE, size, _cells(group, metrics), tuple(group))
+        by_model.setdefault(key[0], []).append(row)
+    return [row for rows in by_model.values() for row in _with_choice(rows, metrics[0])]
+
+
+def _with_choice(rows: Sequence[Row], metric: str) -> list[Row]:
+    """Mark the row with the best mean on dev; of equal ones the first."""
+    means = [row.mean(_DEV, metric) for row in rows]
+    known = [mean for mean in means if mean is not None]
+    if len(rows) == 1 or not known:
+        return list(rows)
+    best = means.index(max(known))
+    return [dataclasses.replace(row, chosen=i == best) for i, row in enumerate(rows)]
 
 
 def _check_seeds(group: Sequence[Run]) -> None:
@@ -122,77 +236,24 @@ def _check_seeds(group: Sequence[Run]) -> None:
         seen[run.seed] = run
 
 
-def _cells(group: Sequence[Run]) -> dict[str, Cell]:
-    values: dict[str, list[float]] = {}
-    for run in group:
-        for split, scores in run.scores.items():
-            values.setdefault(split, []).append(100 * scores[run.metric])
-    return {
-        split: Cell(
-            max(numbers),
-            statistics.fmean(numbers),
-            statistics.stdev(numbers) if len(numbers) > 1 else None,
-        )
-        for split, numbers in values.items()
-    }
+def _cells(group: Sequence[Run], metrics: Sequence[str]) -> dict[str, dict[str, Cell]]:
+    cells: dict[str, dict[str, Cell]] = {}
+    for split in dict.fromkeys(split for run in group for split in run.scores):
+        for metric in metrics:
+            scores = {
+                run.seed: 100 * run.scores[split][metric] for run in group if split in run.scores
+            }
+            cells.setdefault(split, {})[metric] = _cell(scores)
+    return cells
 
 
-def markdown(made: Sequence[Table], collected: Collected) -> str:
-    """Write the tables as Markdown, with what is missing at the end."""
-    lines = [TITLE, "", "Percent: max (mean) over seeds.", ""]
-    for table in made:
-        lines += [f"## {table.task}: {table.metric}", ""]
-        heading = ["model", *table.splits, "seeds", "source"]
-        lines += ["| " + " | ".join(heading) + " |", "|" + "---|" * len(heading)]
-        for row in table.rows:
-            cells = [str(row.cells.get(split, "–")) for split in table.splits]
-            seeds = str(len(row.seeds)) if row.seeds else "–"
-            words = [_escaped(row.model), *cells, seeds, row.source]
-            lines.append("| " + " | ".join(words) + " |")
-        lines.append("")
-    lines += _absent(collected)
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def _absent(collected: Collected) -> list[str]:
-    counts = {
-        "failed": len(collected.failed),
-        "unfinished": len(collected.unfinished),
-        "missing": len(collected.missing),
-    }
-    if not any(counts.values()):
-        return []
-    lines = ["Runs not in the tables: " + ", ".join(f"{n} {what}" for what, n in counts.items())]
-    lines += ["", *(f"- {folder}: {why}" for folder, why in collected.failed.items())]
-    return lines
-
-
-def csv_text(made: Sequence[Table]) -> str:
-    """Write the tables as CSV: one line a model, task and split."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(
-        ["task", "metric", "model", "source", "split", "max", "mean", "deviation", "seeds"]
+def _cell(scores: Mapping[int, float]) -> Cell:
+    """Return the cell of the scores of seeds, in percent."""
+    values = list(scores.values())
+    best = max(values)
+    return Cell(
+        best,
+        statistics.fmean(values),
+        statistics.stdev(values) if len(values) > 1 else None,
+        tuple(seed for seed, value in scores.items() if value == best),
     )
-    for table in made:
-        for row in table.rows:
-            for split, cell in row.cells.items():
-                numbers = (cell.best, cell.mean, cell.deviation)
-                shown = ["" if number is None else f"{number:.4f}" for number in numbers]
-                writer.writerow(
-                    [table.task, table.metric, row.model, row.source, split, *shown, len(row.seeds)]
-                )
-    return stream.getvalue()
-
-
-def plain_rows(made: Sequence[Table]) -> list[dict[str, Any]]:
-    """Return the tables' rows as values that JSON can hold."""
-    return [
-        {"task": table.task, "metric": table.metric, **dataclasses.asdict(row)}
-        for table in made
-        for row in table.rows
-    ]

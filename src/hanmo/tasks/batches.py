@@ -1,11 +1,11 @@
 """Batches of a task's sequences: random and packed for training, sorted by length for prediction.
 
-A training batch holds `batch_size` sequences drawn at random, as published recipes do; packing
-several of them into a row of `max_length`, where that saves padding, changes the cost and not the
-batch. ChnSentiCorp (length 256): 2.1 times the pieces a second of padding to the longest, as many
-as sorting by length, which would make batches of like texts.
+A training batch holds `batch_size` sequences drawn at random, as published recipes do: sorting by
+length would make batches of like texts. Padding costs nothing all the same, for the encoder works
+on real pieces and attends to sequences of like length together. A large batch goes through the
+model in parts of a limited number of pieces, whose gradients add up to the batch's.
 
-    for batch in training_batches(sequences, task.settings, pad_id=0, seed=1, device="cpu"): ...
+    for parts in training_batches(sequences, task.settings, pad_id=0, seed=1, device="cpu"): ...
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,17 +16,15 @@ import numpy as np
 import torch
 
 from hanmo.core.seeds import generator
-from hanmo.data.batches import best_fit_decreasing, collate
+from hanmo.data.batches import collate, split
 from hanmo.data.ragged import Array, Corrupted, join
-from hanmo.model.trainable import Batch, Trainable
+from hanmo.model.trainable import Batch, Trainable, totals_of
 from hanmo.tasks.kind import Features
 from hanmo.tasks.task import Settings
 
-# Padded pieces of one batch in prediction.
-_PIECES = 8192
+# Padded pieces of one batch in prediction, and of one part of a step in training.
+_PIECES = {"cpu": 8192, "cuda": 131072}
 _PLACE = "_sequence"
-# Packed rows must save this factor of padded pieces: their attention masks cost something too.
-_CLEARLY = 1.2
 
 
 def steps_per_epoch(n_sequences: int, settings: Settings) -> int:
@@ -36,22 +34,26 @@ def steps_per_epoch(n_sequences: int, settings: Settings) -> int:
 
 def training_batches(
     sequences: Sequence[Corrupted], settings: Settings, *, pad_id: int, seed: int, device: str
-) -> Iterator[Batch]:
-    """Yield the batches of all epochs; the order of an epoch depends on (seed, epoch) alone."""
+) -> Iterator[list[Batch]]:
+    """Yield the batches of all epochs, each in parts; an epoch's order depends on (seed, epoch).
+
+    Args:
+        sequences: of the training split.
+        settings: batch size, epochs, longest sequence.
+        pad_id: what fills rows.
+        seed: of the run.
+        device: where the batches go.
+    """
     for epoch in range(settings.epochs):
         order = generator(seed, "order", epoch).permutation(len(sequences)).tolist()
         for begin in range(0, len(order), settings.batch_size):
             chosen = [sequences[i] for i in order[begin : begin + settings.batch_size]]
-            pack = _packing_saves(chosen, settings.max_length)
-            arrays = collate(join(chosen), max_length=settings.max_length, pad_id=pad_id, pack=pack)
-            yield Batch.from_arrays(arrays, device)
-
-
-def _packing_saves(sequences: Sequence[Corrupted], max_length: int) -> bool:
-    """Whether packed rows are clearly smaller; texts of over half a row leave only one in each."""
-    lengths = np.array([len(one.inputs["input_ids"]) for one in sequences], dtype=np.int64)
-    _, n_rows = best_fit_decreasing(lengths, max_length)
-    return bool(len(lengths) * lengths.max() > _CLEARLY * n_rows * max_length)
+            arrays = collate(join(chosen), max_length=settings.max_length, pad_id=pad_id, pack=True)
+            n_parts = -(-arrays["input_ids"].size // _PIECES[device])
+            totals = totals_of(arrays)
+            yield [
+                Batch.from_arrays(part, device, totals=totals) for part in split(arrays, n_parts)
+            ]
 
 
 def predict(
@@ -75,7 +77,7 @@ def predict(
     logits: dict[str, list[Array]] = {}
     places: list[Array] = []
     with torch.inference_mode():
-        for chosen in _by_length(sequences, max_length):
+        for chosen in _by_length(sequences, max_length, _PIECES[device]):
             numbered = [_numbered(sequences[i], i) for i in chosen]
             arrays = collate(join(numbered), max_length=max_length, pad_id=pad_id, pack=False)
             places.append(arrays.pop(_PLACE))
@@ -88,13 +90,13 @@ def predict(
     return {name: np.concatenate(parts)[order] for name, parts in logits.items()}
 
 
-def _by_length(sequences: Sequence[Corrupted], max_length: int) -> Iterator[list[int]]:
-    """Yield indices of sequences of like length, at most `_PIECES` padded pieces together."""
+def _by_length(sequences: Sequence[Corrupted], max_length: int, budget: int) -> Iterator[list[int]]:
+    """Yield indices of sequences of like length, at most `budget` padded pieces together."""
     lengths = np.array([len(sequence.inputs["input_ids"]) for sequence in sequences])
     order = np.argsort(-lengths, kind="stable").tolist()
     begin = 0
     while begin < len(order):
-        size = max(1, _PIECES // min(int(lengths[order[begin]]), max_length))
+        size = max(1, budget // min(int(lengths[order[begin]]), max_length))
         yield order[begin : begin + size]
         begin += size
 

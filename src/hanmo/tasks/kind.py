@@ -1,21 +1,34 @@
-"""The contract of a kind of task: how an example becomes pieces, and logits an answer.
+"""The contract of a kind of task: how a row becomes pieces, and logits an answer.
 
-A kind is a file in `kinds/` with a class `Kind`. It is the only place that knows the heads of its
-tasks. Reading, batching, training and scoring are the same for all kinds.
+A kind is a file in `kinds/` with a frozen dataclass `Kind`; its fields are its options, which a
+task sets in `Task.options`. It is the only place that knows the heads of its tasks. Finding files,
+batching, training and scoring are the same for all kinds.
 """
 
 import dataclasses
+import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
+import numpy as np
 from torch import Tensor, nn
 
 from hanmo.core import registry
+from hanmo.core.conform import conform
+from hanmo.core.errors import UserError, nearest
 from hanmo.data.ragged import Array, Corrupted
 from hanmo.model.encoder import Encoder
 from hanmo.tasks.task import Example, Prediction, Task
 from hanmo.tasks.task_file import KINDS
 from hanmo.text.tokenizer import Tokenizer
+
+
+class RowSkipped(Exception):  # noqa: N818 - a rule's decision, not a mistake
+    """A rule leaves this row out; the reason is a count."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,11 +40,13 @@ class Features:
         sequences: its sequences (most kinds: one), each with the positions that the head looks at
             and their targets; -1 is an unknown target.
         truncated: pieces that did not fit were left out.
+        extras: name → integers [n, …] that `decode` needs, such as where pieces lie in the text.
     """
 
     example: Example
     sequences: tuple[Corrupted, ...]
     truncated: bool
+    extras: Mapping[str, Array] = dataclasses.field(default_factory=dict)
 
 
 class Kind(Protocol):
@@ -40,10 +55,39 @@ class Kind(Protocol):
     Attributes:
         fields: fields that a task's columns must name, besides "label".
         optional_fields: fields that they may name.
+        answers: what its predictions are, for the metrics: "label", "number", "text" or "tags".
     """
 
-    fields: tuple[str, ...]
-    optional_fields: tuple[str, ...]
+    fields: ClassVar[tuple[str, ...]]
+    optional_fields: ClassVar[tuple[str, ...]]
+    answers: ClassVar[str]
+
+    def read(self, id: str, row: Mapping[str, Any], task: Task, *, train: bool) -> Example:
+        """Turn the values of a row into an example.
+
+        Args:
+            id: the row's.
+            row: field → what the file has.
+            task: which task.
+            train: of the training split, where what cannot be trained on is refused.
+
+        Raises:
+            RowSkipped: a rule leaves it out.
+            ValueError: what is wrong with the row; the caller says where.
+        """
+        ...
+
+    def labels(self, task: Task, examples: Sequence[Example]) -> tuple[str, ...]:
+        """Return the labels that the head tells apart, in the order of their ids.
+
+        Args:
+            task: as described; it may state its labels.
+            examples: of the training split.
+
+        Raises:
+            ValueError: too few of them.
+        """
+        ...
 
     def encode(self, example: Example, task: Task, tokenizer: Tokenizer) -> Features:
         """Turn an example into pieces, at most `task.settings.max_length` a sequence."""
@@ -78,7 +122,88 @@ class Kind(Protocol):
         ...
 
 
-def load_kind(name: str) -> Kind:
-    """Return the kind of that name, of a dotted module, or of a .py file."""
-    kind: Kind = registry.load(KINDS, name).Kind()
+def load_kind(name: str, options: Mapping[str, Any] | None = None) -> Kind:
+    """Return the kind of that name, of a dotted module, or of a .py file.
+
+    Args:
+        name: of the kind.
+        options: its options; default: its own.
+
+    Raises:
+        UserError: no such kind, no such option, or a value of a wrong type.
+    """
+    made = registry.load(KINDS, name).Kind
+    hints = typing.get_type_hints(made)
+    known = [one.name for one in dataclasses.fields(made)] if dataclasses.is_dataclass(made) else []
+    given = {}
+    for option, value in (options or {}).items():
+        if option not in known:
+            raise UserError(f"options: kind {name} has no {option!r}{nearest(option, known)}")
+        try:
+            given[option] = conform(value, hints[option])
+        except TypeError as error:
+            raise UserError(f"options.{option}: got {value!r}; {error}") from None
+    kind: Kind = made(**given)
     return kind
+
+
+def text_of(value: Any, field: str) -> str:
+    """Return a row's value as text.
+
+    Raises:
+        ValueError: neither text nor a whole number.
+        RowSkipped: nothing but blanks, as "empty_text".
+    """
+    if isinstance(value, bool):
+        value = "true" if value else "false"
+    if isinstance(value, int):
+        value = str(value)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise RowSkipped("empty_text")
+    if not isinstance(value, str):
+        raise ValueError(f"{field}: a JSON {type(value).__name__}; expected text or a whole number")
+    return value
+
+
+def label_of(value: Any, task: Task) -> str | None:
+    """Return a row's label, renamed as the task says; None where there is none.
+
+    Raises:
+        RowSkipped: one of the labels that the task drops, as "dropped_label".
+        ValueError: a label that the task does not have, or an empty one.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        value = "true" if value else "false"
+    if not isinstance(value, str | int):
+        raise ValueError(f"label: a JSON {type(value).__name__}; expected text or a whole number")
+    label = str(value)
+    label = task.renamed_labels.get(label, label)
+    if label in task.drop_labels:
+        raise RowSkipped("dropped_label")
+    if task.labels and label not in task.labels:
+        raise ValueError(f"unknown label {label!r}{nearest(label, task.labels)}")
+    if not label.strip():
+        raise ValueError("an empty label; expected one of the task's labels")
+    return label
+
+
+def labels_found(task: Task, examples: Sequence[Example]) -> tuple[str, ...]:
+    """Return the task's labels, or those of the examples, sorted.
+
+    Raises:
+        ValueError: fewer than two.
+    """
+    found = {str(example.gold) for example in examples if example.gold is not None}
+    labels = task.labels or tuple(sorted(found))
+    if len(labels) < 2:
+        raise ValueError(f"{len(labels)} label ({', '.join(labels)}); expected two or more")
+    return labels
+
+
+def softmax(logits: Array) -> Array:
+    """Return probabilities along the last axis, float64."""
+    shifted = logits.astype(np.float64)
+    powers = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)

@@ -7,13 +7,15 @@ In: a task, its files and a model folder. Out: `Prepared`. Nothing is trained he
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hanmo.core.errors import UserError
+from hanmo.core.log import Progress
 from hanmo.core.seeds import generator
 from hanmo.model.checkpoint import CONFIG
 from hanmo.model.config import read_config
+from hanmo.tasks import cache
 from hanmo.tasks.kind import Features, Kind, load_kind
 from hanmo.tasks.splits import Split, read_split, with_labels
 from hanmo.tasks.task import Task
@@ -33,7 +35,13 @@ class Prepared:
 
 
 def prepare(
-    task: Task, files: Mapping[str, Path], model: Path, *, limit: int | None = None, seed: int = 0
+    task: Task,
+    files: Mapping[str, Path],
+    model: Path,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    cached: bool = True,
 ) -> Prepared:
     """Read and encode the splits.
 
@@ -43,42 +51,69 @@ def prepare(
         model: folder whose vocabulary and longest sequence count.
         limit: number of training examples to use, drawn by the seed; default: all.
         seed: of that draw.
+        cached: look for encoded examples in the cache, and keep them there.
 
     Raises:
         UserError: bad data, or a model that does not fit the vocabulary or the length.
     """
     tokenizer = _tokenizer(task, model)
-    kind = load_kind(task.kind)
-    train = read_split(task, "train", files["train"])
-    task = with_labels(task, train)
-    splits = {"train": limited(train, limit, seed=seed)}
+    kind = load_kind(task.kind, task.options)
+    splits = {"train": read_split(task, "train", files["train"])}
+    task = with_labels(task, splits["train"])
+    # Whose labels a split may have is known only now, where the task did not state them.
     splits |= {name: read_split(task, name, files[name]) for name in files if name != "train"}
     features = {
-        name: [kind.encode(example, task, tokenizer) for example in split.examples]
+        name: _encoded(task, kind, tokenizer, split, cached=cached)
         for name, split in splits.items()
     }
+    kept = _drawn(len(splits["train"].examples), limit, seed=seed)
+    if kept is not None:
+        examples = splits["train"].examples
+        splits["train"] = dataclasses.replace(
+            splits["train"], examples=tuple(examples[i] for i in kept)
+        )
+        features["train"] = [features["train"][i] for i in kept]
     return Prepared(task, kind, tokenizer, splits, features)
 
 
-def limited(split: Split, limit: int | None, *, seed: int) -> Split:
-    """Return the split with at most `limit` examples, in the order of the file."""
-    if limit is None or limit >= len(split.examples):
-        return split
-    order = generator(seed, "limit").permutation(len(split.examples))
-    kept = sorted(order[:limit].tolist())
-    return dataclasses.replace(split, examples=tuple(split.examples[i] for i in kept))
+def _encoded(
+    task: Task, kind: Kind, tokenizer: Tokenizer, split: Split, *, cached: bool
+) -> list[Features]:
+    key = cache.key_of(task, tokenizer, split.path, kind) if cached else ""
+    found = cache.load(key, split.examples) if cached else None
+    if found is not None:
+        return found
+    features = []
+    with Progress(f"{task.name} {split.name}: encoding", len(split.examples), "examples") as bar:
+        for example in split.examples:
+            features.append(kind.encode(example, task, tokenizer))
+            bar.advance(1)
+    return cache.store(key, features) if cached else features
+
+
+def _drawn(n: int, limit: int | None, *, seed: int) -> list[int] | None:
+    """Choose `limit` of `n` examples, in the order of the file; None for all."""
+    if limit is None or limit >= n:
+        return None
+    return sorted(generator(seed, "limit").permutation(n)[:limit].tolist())
 
 
 def describe(prepared: Prepared, name: str) -> str:
     """Say in a line how many examples a split has and what was left out or cut."""
     task, split = prepared.task, prepared.splits[name]
     left_out = ", ".join(f"{n} {reason}" for reason, n in split.skipped.items()) or "none"
+    mended = "".join(f"; {n:,} {what}" for what, n in split.noted.items())
     cut = sum(one.truncated for one in prepared.features[name])
     return (
         f"{task.name} {name}: {len(split.examples):,} examples"
-        f"{'' if split.labelled else ' without labels'} (rows left out: {left_out}; "
-        f"{cut:,} cut at {task.settings.max_length} pieces)"
+        f"{'' if split.labelled else ' without labels'} (rows left out: {left_out}{mended}; "
+        f"{cut:,} cut at {task.settings.max_length} pieces{_windows(prepared.features[name])})"
     )
+
+
+def _windows(features: Sequence[Features]) -> str:
+    n = sum(len(one.sequences) for one in features)
+    return f"; {n:,} windows" if n != len(features) else ""
 
 
 def _tokenizer(task: Task, model: Path) -> Tokenizer:

@@ -1,88 +1,138 @@
-r"""Rows of a dataset's file: tab-separated, comma-separated, or JSON lines, plain or compressed.
+r"""Rows of a dataset's file: TSV, CSV, JSON lines, SQuAD's JSON, CoNLL; plain or compressed.
 
-In: a file and field → column. Out: (line number, field → text); a field that may be absent and is
-gives None, a blank line gives no fields at all. A TSV is raw: a quotation mark is ordinary text
-(Chinese reviews are full of lone ones) unless it is said to be quoted. A CSV is RFC 4180.
+In: a file and its layout. Out: `Row(id, where, values)`: field → what the file has there (text, or
+whatever JSON holds); a field that may be absent and is gives None, a blank line no fields at all.
+A TSV is raw: a quotation mark is ordinary text (Chinese reviews are full of lone ones) unless the
+layout says that it is quoted. A CSV is RFC 4180.
 
-    read_rows(Path("train.tsv.xz"), reader="tsv", columns={"label": "label", "text_a": "text_a"})
+    read_rows(Path("train.tsv.xz"), Layout(columns={"label": "label", "text_a": "text_a"}))
 """
 
 import csv
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from hanmo.core.errors import UserError, nearest
 from hanmo.core.files import format_suffix, json_lines, read_lines
+from hanmo.tasks.conll import read_conll
+from hanmo.tasks.squad import read_squad
+from hanmo.tasks.task import Columns, Layout
 
-Columns: TypeAlias = Mapping[str, str | int]
-Row: TypeAlias = tuple[int, dict[str, str | None]]
 Cells: TypeAlias = Iterable[tuple[int, list[str]]]
 
 _SUFFIXES = {".tsv": "tsv", ".txt": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".json": "jsonl"}
+# What the first line of a file without column names would never hold as data.
+_HEADINGS = frozenset({"label", "text_a", "text_b", "sentence1", "sentence2", "gold_label"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """One row.
+
+    Attributes:
+        id: its own, or the number of its (first) line.
+        where: the place for messages: "train.tsv:12".
+        values: field → value; empty for a blank line.
+    """
+
+    id: str
+    where: str
+    values: dict[str, Any]
 
 
 def read_rows(
-    path: Path,
-    *,
-    columns: Columns,
-    reader: str = "",
-    quoted: bool = False,
-    optional: frozenset[str] = frozenset(),
+    path: Path, layout: Layout, *, optional: frozenset[str] = frozenset()
 ) -> Iterator[Row]:
     """Yield the rows of a file.
 
     Args:
         path: plain or compressed.
-        columns: field → column name, JSON key, or column number from 0 of a file without header.
-        reader: name in `READERS`; empty: by the file's suffix.
-        quoted: a TSV with CSV's quoting.
+        layout: what its columns are.
         optional: fields whose column may be absent.
 
     Raises:
-        UserError: unknown format, missing column, wrong number of columns, or a value that is no
-            text; with file:line.
+        UserError: unknown format, missing column, or wrong number of columns; with file:line.
     """
-    name = reader or _SUFFIXES.get(format_suffix(path), "")
+    name = layout.reader or _SUFFIXES.get(format_suffix(path), "")
     if not name:
         raise UserError(f"{path}: format unknown from its suffix; set reader to one of {_KNOWN}")
+    check_reader(name)
+    return READERS[name](path, layout, optional)
+
+
+def check_reader(name: str) -> None:
+    """Raise a `UserError` unless there is a reader of that name."""
     if name not in READERS:
         raise UserError(f"reader: no {name!r}{nearest(name, READERS)}")
-    return READERS[name](path, columns, quoted, optional)
 
 
-def _tsv(path: Path, columns: Columns, quoted: bool, optional: frozenset[str]) -> Iterator[Row]:
-    if quoted:
-        cells: Cells = _quoted(path, "\t")
+def _tsv(path: Path, layout: Layout, optional: frozenset[str]) -> Iterator[Row]:
+    between = layout.delimiter or "\t"
+    if layout.quoted:
+        cells: Cells = _quoted(path, between)
     else:
-        cells = ((number, line.split("\t")) for number, line in read_lines(path))
-    return _table(path, cells, columns, optional)
+        cells = ((number, line.split(between)) for number, line in read_lines(path))
+    return _table(path, cells, layout, optional)
 
 
-def _csv(path: Path, columns: Columns, quoted: bool, optional: frozenset[str]) -> Iterator[Row]:
-    return _table(path, _quoted(path, ","), columns, optional)
+def _csv(path: Path, layout: Layout, optional: frozenset[str]) -> Iterator[Row]:
+    return _table(path, _quoted(path, layout.delimiter or ","), layout, optional)
 
 
-def _jsonl(path: Path, columns: Columns, quoted: bool, optional: frozenset[str]) -> Iterator[Row]:
+def _jsonl(path: Path, layout: Layout, optional: frozenset[str]) -> Iterator[Row]:
     for number, value in json_lines(path):
+        where = f"{path}:{number}"
         if not isinstance(value, dict):
-            raise UserError(
-                f"{path}:{number}: a JSON {type(value).__name__}; expected one object a line"
-            )
-        row: dict[str, str | None] = {}
-        for field, key in columns.items():
-            if key not in value and field not in optional:
-                raise _no_column(path, number, field, key, list(value))
-            row[field] = _text(value.get(key), f"{path}:{number}: {key}")
-        yield number, row
+            raise UserError(f"{where}: a JSON {type(value).__name__}; expected one object a line")
+        if _kept(value.get, layout):
+            yield Row(str(number), where, _picked(where, value, layout.columns, optional))
 
 
-READERS: Mapping[str, Callable[[Path, Columns, bool, frozenset[str]], Iterator[Row]]] = {
+def _squad(path: Path, layout: Layout, optional: frozenset[str]) -> Iterator[Row]:
+    for id_, value in read_squad(path):
+        where = f"{path}: question {id_}"
+        if _kept(value.get, layout):
+            yield Row(id_, where, _picked(where, value, layout.columns, optional))
+
+
+def _conll(path: Path, layout: Layout, optional: frozenset[str]) -> Iterator[Row]:
+    for number, value in read_conll(path, layout.delimiter):
+        where = f"{path}:{number}"
+        yield Row(str(number), where, _picked(where, value, layout.columns, optional))
+
+
+READERS: Mapping[str, Callable[[Path, Layout, frozenset[str]], Iterator[Row]]] = {
     "tsv": _tsv,
     "csv": _csv,
     "jsonl": _jsonl,
+    "squad": _squad,
+    "conll": _conll,
 }
 _KNOWN = ", ".join(READERS)
+
+
+def _picked(
+    where: str, value: Mapping[str, Any], columns: Columns, optional: frozenset[str]
+) -> dict[str, Any]:
+    """Return a JSON object's values by field."""
+    row: dict[str, Any] = {}
+    for field, key in columns.items():
+        found: Any = value
+        for part in str(key).split("."):
+            if not isinstance(found, Mapping) or part not in found:
+                if field not in optional:
+                    raise _no_column(where, field, key, list(value))
+                found = None
+                break
+            found = found[part]
+        row[field] = found
+    return row
+
+
+def _kept(get: Callable[[str], Any], layout: Layout) -> bool:
+    return all(get(column) == wanted for column, wanted in layout.keep.items())
 
 
 def _quoted(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -101,29 +151,44 @@ def _quoted(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         ) from None
 
 
-def _table(path: Path, cells: Cells, columns: Columns, optional: frozenset[str]) -> Iterator[Row]:
+def _table(path: Path, cells: Cells, layout: Layout, optional: frozenset[str]) -> Iterator[Row]:
     rows = iter(cells)
     first = next(rows, None)
     if first is None:
-        raise UserError(f"{path}: empty; expected rows with {', '.join(columns)}")
+        raise UserError(f"{path}: empty; expected rows with {', '.join(layout.columns)}")
     number, header = first
-    places = _places(path, header, columns, optional)
-    if any(isinstance(column, int) for column in columns.values()):
-        yield number, _pick(header, places)
+    places = _places(f"{path}:1", header, layout.columns, optional)
+    keep = _places(f"{path}:1", header, {name: name for name in layout.keep}, frozenset())
+
+    def kept(row: list[str]) -> bool:
+        return all(row[keep[name] or 0] == wanted for name, wanted in layout.keep.items())
+
+    if not _has_header(header, layout):
+        yield Row(str(number), f"{path}:{number}", _pick(header, places))
     for number, row in rows:
+        where = f"{path}:{number}"
         if row in ([], [""]):
-            yield number, {}
+            yield Row(str(number), where, {})
             continue
         if len(row) != len(header):
             raise UserError(
-                f"{path}:{number}: {len(row)} columns; expected {len(header)} as in the first line "
+                f"{where}: {len(row)} columns; expected {len(header)} as in the first line "
                 f"({' | '.join(header)[:60]})"
             )
-        yield number, _pick(row, places)
+        if kept(row):
+            yield Row(str(number), where, _pick(row, places))
+
+
+def _has_header(first: list[str], layout: Layout) -> bool:
+    if not any(isinstance(column, int) for column in layout.columns.values()):
+        return True
+    if layout.header == "auto":
+        return bool(_HEADINGS & {cell.strip().lower() for cell in first})
+    return layout.header == "yes"
 
 
 def _places(
-    path: Path, header: list[str], columns: Columns, optional: frozenset[str]
+    where: str, header: list[str], columns: Columns, optional: frozenset[str]
 ) -> dict[str, int | None]:
     """Find each field's place in a row; None for an optional one that is absent."""
     kinds = {type(column) for column in columns.values()}
@@ -141,39 +206,24 @@ def _places(
             there = column in header
             place = header.index(column) if there else -1
             if header.count(column) > 1:
-                raise UserError(
-                    f"{path}:1: column {column!r} is there {header.count(column)} times"
-                )
+                raise UserError(f"{where}: column {column!r} is there {header.count(column)} times")
         if not there and field not in optional:
-            raise _no_column(path, 1, field, column, header)
+            raise _no_column(where, field, column, header)
         places[field] = place if there else None
     return places
 
 
-def _pick(row: list[str], places: Mapping[str, int | None]) -> dict[str, str | None]:
+def _pick(row: list[str], places: Mapping[str, int | None]) -> dict[str, Any]:
     return {field: None if place is None else row[place] for field, place in places.items()}
 
 
-def _no_column(
-    path: Path, number: int, field: str, column: str | int, there: list[str]
-) -> UserError:
+def _no_column(where: str, field: str, column: str | int, there: list[str]) -> UserError:
     if isinstance(column, int):
         return UserError(
-            f"{path}:{number}: no column {column} for {field}: the line has {len(there)} columns, "
+            f"{where}: no column {column} for {field}: the line has {len(there)} columns, "
             "counted from 0; correct the task's columns"
         )
     names = ", ".join(there)[:200]
     return UserError(
-        f"{path}:{number}: no column {column!r} for {field}; there: {names}; "
-        "correct the task's columns"
+        f"{where}: no column {column!r} for {field}; there: {names}; correct the task's columns"
     )
-
-
-def _text(value: Any, where: str) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    raise UserError(f"{where}: a JSON {type(value).__name__}; expected text or a whole number")

@@ -15,12 +15,11 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
-from hanmo.core.errors import UserError, nearest
+from hanmo.core.errors import UserError
 from hanmo.core.files import COMPRESSIONS
+from hanmo.tasks.kind import RowSkipped, load_kind
 from hanmo.tasks.readers import read_rows
-from hanmo.tasks.task import Example, Task
-
-_LABEL = "label"
+from hanmo.tasks.task import LABEL, Example, Task
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,48 +27,76 @@ class Split:
     """A split that was read.
 
     Attributes:
-        name: "train", "dev" or "test".
+        name: "train", "dev", "test" …
         path: its file.
         examples: rows that are used.
-        skipped: reason → rows left out ("blank_line", "empty_text", "dropped_label").
+        skipped: reason → rows left out ("blank_line", "empty_text", "dropped_label" …).
+        noted: what was mended → rows ("answer_found_by_text" …).
     """
 
     name: str
     path: Path
     examples: tuple[Example, ...]
     skipped: Mapping[str, int]
+    noted: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def labelled(self) -> bool:
         """Whether the file has labels (all rows or none have)."""
-        return self.examples[0].label is not None
+        return self.examples[0].gold is not None
 
 
-def locate(task: Task, data: Path | None) -> dict[str, Path]:
+def locate(task: Task, data: Path | None, *, needed: str = "train") -> dict[str, Path]:
     """Find the files of a task's splits; splits that are not there are left out.
+
+    Args:
+        task: whose files.
+        data: where to look, as given by `--data`.
+        needed: the split without which a folder is not the task's; empty: any split will do.
 
     Raises:
         UserError: no folder has the training split, or several have.
     """
     candidates = _folders(task, data)
-    found = {folder: files for folder in candidates if (files := _files_in(folder, task))}
+    found = _found(candidates, task, needed)
     if not found and data is not None and task.folder:
         candidates.append(Path(task.folder))
-        found = {folder: files for folder in candidates if (files := _files_in(folder, task))}
+        found = _found(candidates, task, needed)
     if len(found) > 1:
         raise UserError(
             f"task {task.name}: files in several folders: {', '.join(map(str, found))}; "
             "narrow --data to one of them"
         )
     files = next(iter(found.values()), {})
-    if "train" not in files:
-        names = " or ".join(task.splits.get("train", ("a training file",)))
+    if not files or (needed and needed not in files):
+        wanted = task.splits.get(needed or "train", ("a file of the task",))
+        there = f" (there: {', '.join(path.name for path in files.values())})" if files else ""
         raise UserError(
-            f"task {task.name}: no {names} (plain or compressed) in "
-            f"{', '.join(map(str, candidates))} or in a folder {task.name}/ below"
+            f"task {task.name}: no {' or '.join(wanted)} (plain or compressed) in "
+            f"{_places(data, task)} or in a folder {task.name}/ below{there}"
             + (f"; get the data from {task.source}" if task.source else "")
         )
     return files
+
+
+def _places(data: Path | None, task: Task) -> str:
+    return ", ".join(str(path) for path in (data, task.folder) if path)
+
+
+def _found(folders: list[Path], task: Task, needed: str) -> dict[Path, dict[str, Path]]:
+    """Return folder → its files of the task; DIR itself only where it has the needed split.
+
+    A folder with many datasets has a dev.tsv somewhere: the folder named after the task is meant.
+    """
+    found = {folder: files for folder in folders if (files := _files_in(folder, task))}
+    named = {folder: files for folder, files in found.items() if folder.name in _names(task)}
+    if needed and any(needed in files for files in found.values()):
+        return {folder: files for folder, files in found.items() if needed in files}
+    return named or found
+
+
+def _names(task: Task) -> tuple[str, ...]:
+    return (task.name, *task.folders)
 
 
 def _folders(task: Task, data: Path | None) -> list[Path]:
@@ -78,7 +105,8 @@ def _folders(task: Task, data: Path | None) -> list[Path]:
     if task.embedded:
         return [Path(str(resources.files("hanmo").joinpath(task.embedded)))]
     if data is not None:
-        below = sorted(path for path in data.rglob(task.name) if path.is_dir())
+        names = _names(task)
+        below = sorted({p for name in names for p in data.rglob(name) if p.is_dir()} - {data})
         return [data, *below]
     if task.folder:
         return [Path(task.folder)]
@@ -106,63 +134,52 @@ def read_split(task: Task, name: str, path: Path) -> Split:
         path: its file.
 
     Raises:
-        UserError: as `read_rows`; a label that the task does not have; rows with and without
-            labels in one file; not one usable row.
+        UserError: as `read_rows`; a row that its kind refuses; rows with and without labels in one
+            file; not one usable row.
     """
+    kind = load_kind(task.kind, task.options)
     examples: list[Example] = []
     skipped: Counter[str] = Counter()
-    optional = frozenset[str]() if name == "train" else frozenset({_LABEL})
-    rows = read_rows(
-        path, columns=task.columns, reader=task.reader, quoted=task.quoted, optional=optional
-    )
-    for number, row in rows:
-        label = row.pop(_LABEL, None)
-        texts = {field: text or "" for field, text in row.items()}
-        reason = _reason_to_skip(task, texts, label)
-        if reason:
-            skipped[reason] += 1
+    train = name == "train"
+    optional = frozenset(kind.optional_fields) | (frozenset() if train else frozenset({LABEL}))
+    for row in read_rows(path, task.layout(plain_name(path)), optional=optional):
+        try:
+            if not row.values:
+                raise RowSkipped("blank_line")
+            example = kind.read(row.id, row.values, task, train=train)
+        except RowSkipped as skip:
+            skipped[skip.reason] += 1
             continue
-        _check_label(task, name, label, f"{path}:{number}")
-        examples.append(Example(str(number), texts, label))
-        if (label is None) != (examples[0].label is None):
+        except ValueError as error:
+            raise UserError(f"{row.where}: {error}") from None
+        if train and example.gold is None:
+            raise UserError(f"{row.where}: no label; the training split must have one in every row")
+        examples.append(example)
+        if (example.gold is None) != (examples[0].gold is None):
             raise UserError(
-                f"{path}:{number}: {'no label' if label is None else 'a label'}, unlike the rows "
-                "before; expected labels in all rows or in none"
+                f"{row.where}: {'no label' if example.gold is None else 'a label'}, unlike the "
+                "rows before; expected labels in all rows or in none"
             )
     if not examples:
         raise UserError(f"{path}: not one usable row (left out: {dict(skipped) or 'none'})")
-    return Split(name, path, tuple(examples), dict(skipped))
+    noted = Counter(note for example in examples for note in example.noted)
+    return Split(name, path, tuple(examples), dict(skipped), dict(noted))
 
 
-def _reason_to_skip(task: Task, texts: Mapping[str, str], label: str | None) -> str:
-    if not texts:
-        return "blank_line"
-    if not all(text.strip() for text in texts.values()):
-        return "empty_text"
-    return "dropped_label" if label in task.drop_labels else ""
-
-
-def _check_label(task: Task, split: str, label: str | None, where: str) -> None:
-    if label is None:
-        if split == "train":
-            raise UserError(f"{where}: no label; the training split must have one in every row")
-    elif task.labels and label not in task.labels:
-        raise UserError(f"{where}: unknown label {label!r}{nearest(label, task.labels)}")
-    elif not label.strip():
-        raise UserError(f"{where}: an empty label; expected one of the task's labels")
+def plain_name(path: Path) -> str:
+    """Name of a file without its compression suffix."""
+    return path.stem if path.suffix in COMPRESSIONS else path.name
 
 
 def with_labels(task: Task, train: Split) -> Task:
-    """Return the task with its labels: those it states, or the training split's, sorted.
+    """Return the task with the labels that its head tells apart.
 
     Raises:
-        UserError: fewer than two labels.
+        UserError: too few labels for the kind.
     """
-    found = {example.label for example in train.examples if example.label is not None}
-    labels = task.labels or tuple(sorted(found))
-    if len(labels) < 2:
-        raise UserError(
-            f"{train.path}: {len(labels)} label ({', '.join(labels)}) in the column "
-            f"{task.columns[_LABEL]!r}; expected two or more"
-        )
+    kind = load_kind(task.kind, task.options)
+    try:
+        labels = kind.labels(task, train.examples)
+    except ValueError as error:
+        raise UserError(f"{train.path}: column {task.columns[LABEL]!r}: {error}") from None
     return dataclasses.replace(task, labels=labels)

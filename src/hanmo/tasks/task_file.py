@@ -13,7 +13,11 @@
     [settings]
     max_length = 128
 
-The other keys are `Task`'s: reader, quoted, drop_labels, source, citation, licence, published.
+    [options]                        # of the kind: `hanmo tasks show NAME` lists them
+    doc_stride = 128
+
+The other keys are `Task`'s: reader, quoted, delimiter, header, drop_labels, tabled, source,
+citation, licence, published, corpus, and the tables keep and renamed_labels.
 """
 
 import dataclasses
@@ -23,15 +27,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hanmo.core import registry
 from hanmo.core.errors import UserError, nearest
 from hanmo.tasks.metrics import check_metric
-from hanmo.tasks.task import SPLITS, Settings, Task
+from hanmo.tasks.task import LABEL, SPLITS, Settings, Task
 
 KINDS = "hanmo.tasks.kinds"
+# What a task is scored by when it does not say, by what its kind answers.
+_METRICS = {
+    "label": ("accuracy",),
+    "number": ("pearson", "spearman"),
+    "text": ("em", "f1"),
+    "tags": ("entity_f1",),
+}
 _NAME = re.compile(r"[\w.+-]+")
 _LISTS = ("labels", "drop_labels", "metrics")
-_TEXTS = ("name", "kind", "reader", "source", "citation", "licence", "published")
+_TEXTS = (
+    *("name", "kind", "reader", "delimiter", "header"),
+    *("source", "citation", "licence", "published", "corpus"),
+)
+_TABLES = ("options", "keep", "renamed_labels")
+_NOT_IN_FILES = frozenset(
+    {
+        *("folder", "embedded", "folders", "layouts", "downloads", "request", "rows"),
+        "small_learning_rate",
+    }
+)
 
 
 def read_task(path: Path) -> Task:
@@ -48,7 +68,7 @@ def read_task(path: Path) -> Task:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not TOML: {error}") from None
     known = [field.name for field in dataclasses.fields(Task)]
-    _check_keys(path, "", raw, [name for name in known if name not in {"folder", "embedded"}])
+    _check_keys(path, "", raw, [name for name in known if name not in _NOT_IN_FILES])
     values: dict[str, Any] = {"name": path.stem, "kind": "classification", **raw}
     for key in _TEXTS:
         _check_type(path, key, values.get(key, ""), str, "text")
@@ -58,12 +78,17 @@ def read_task(path: Path) -> Task:
         beside = path.parent / values["kind"]
         values["kind"] = str((beside if beside.is_file() else Path(values["kind"])).resolve())
     _check_type(path, "quoted", values.get("quoted", False), bool, "true or false")
+    _check_type(path, "tabled", values.get("tabled", 1), int, "a number of metrics")
+    for key in _TABLES:
+        _check_type(path, key, values.get(key, {}), dict, f"a table [{key}]")
+    if values.get("header", "auto") not in ("auto", "no", "yes"):
+        raise UserError(f"{path}: header: got {values['header']!r}; expected auto, no or yes")
     for key in _LISTS:
         values[key] = _texts(path, key, values.get(key, []))
-    if not values["metrics"]:
-        values["metrics"] = ("accuracy",)
+    kind = _kind(path, values["kind"], values.get("options", {}))
+    values["metrics"] = values["metrics"] or _METRICS[kind.answers]
     values["splits"] = _splits(path, values.get("splits"))
-    values["columns"] = _columns(path, values.get("columns"), values["kind"])
+    values["columns"] = _columns(path, values.get("columns"), kind)
     values["settings"] = _settings(path, values.get("settings", {}))
     if not _NAME.fullmatch(values["name"]):
         raise UserError(
@@ -71,7 +96,7 @@ def read_task(path: Path) -> Task:
             "(it names folders)"
         )
     for metric in values["metrics"]:
-        check_metric(metric)
+        check_metric(metric, kind.answers)
     return Task(**values, folder=str(path.parent))
 
 
@@ -85,9 +110,18 @@ def _splits(path: Path, value: Any) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _columns(path: Path, value: Any, kind: str) -> dict[str, str | int]:
-    made = registry.load(KINDS, kind).Kind()
-    needed = (*made.fields, "label")
+def _kind(path: Path, name: str, options: Mapping[str, Any]) -> Any:
+    # Imported here, for a kind is described in terms of tasks.
+    from hanmo.tasks.kind import load_kind
+
+    try:
+        return load_kind(name, options)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _columns(path: Path, value: Any, made: Any) -> dict[str, str | int]:
+    needed = (*made.fields, LABEL)
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a table [columns] that names {', '.join(needed)}")
     _check_keys(path, "columns.", value, (*needed, *made.optional_fields))

@@ -7,7 +7,7 @@ from predict_cases import MAX_LENGTH, VOCAB, make_model
 from hanmo.core.errors import UserError
 from hanmo.model.checkpoint import save_model
 from hanmo.predict.classify import Predict
-from hanmo.tasks.kinds.classification import Classifier
+from hanmo.tasks.kinds._pooled import Pooled, cross_entropy
 from hanmo.text.tokenizer import Tokenizer
 
 LABELS = ("坏", "中", "好")
@@ -16,7 +16,7 @@ LABELS = ("坏", "中", "好")
 @pytest.fixture(scope="module")
 def fine_tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
-    model = Classifier(make_model(layers=False).encoder, len(LABELS))
+    model = Pooled(make_model(layers=False).encoder, len(LABELS), cross_entropy)
     torch.nn.init.normal_(model.classifier.weight, std=2.0)
     folder = tmp_path_factory.mktemp("classifier")
     save_model(

@@ -96,12 +96,16 @@ def test_a_model_without_mlm_head_is_refused(tmp_path: Path) -> None:
     from predict_cases import VOCAB, make_model
 
     from hanmo.model.checkpoint import save_model
-    from hanmo.tasks.kinds.classification import Classifier
+    from hanmo.tasks.kinds._pooled import Pooled, cross_entropy
     from hanmo.text.tokenizer import Tokenizer
 
     torch.manual_seed(0)
     folder = tmp_path / "model"
-    save_model(folder, Classifier(make_model(layers=False).encoder, 2), tokenizer=Tokenizer(VOCAB))
+    save_model(
+        folder,
+        Pooled(make_model(layers=False).encoder, 2, cross_entropy),
+        tokenizer=Tokenizer(VOCAB),
+    )
     with pytest.raises(UserError, match="has no masked-LM head"):
         run(config(folder, "fill-mask", "[MASK]"))
 

@@ -1,11 +1,13 @@
 """Batches for training and prediction: layout must change nothing but the cost."""
 
 import contextlib
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 
+from hanmo.data.ragged import Corrupted
 from hanmo.model.checkpoint import random_encoder
 from hanmo.model.encoder import initialise
 from hanmo.model.trainable import Batch
@@ -43,21 +45,29 @@ def pieces(batch: Batch) -> list[tuple[int, ...]]:
     return sorted(found)
 
 
+def batches_of(sequences: list[Corrupted], *, seed: int) -> Iterator[list[Batch]]:
+    return batches.training_batches(sequences, TASK.settings, pad_id=0, seed=seed, device="cpu")
+
+
+def whole(parts: list[Batch]) -> list[tuple[int, ...]]:
+    """The sequences of a step's parts, sorted."""
+    return sorted(piece for part in parts for piece in pieces(part))
+
+
 def test_an_epoch_holds_every_sequence_once(features: list[Features]) -> None:
     sequences = [one.sequences[0] for one in features]
-    made = list(batches.training_batches(sequences, TASK.settings, pad_id=0, seed=1, device="cpu"))
+    made = [whole(parts) for parts in batches_of(sequences, seed=1)]
     per_epoch = batches.steps_per_epoch(len(sequences), TASK.settings)
     assert len(made) == 2 * per_epoch
     epochs = [made[:per_epoch], made[per_epoch:]]
     expected = sorted(tuple(one.inputs["input_ids"].tolist()) for one in sequences)
     for epoch in epochs:
-        assert sorted(piece for batch in epoch for piece in pieces(batch)) == expected
-        assert [len(pieces(batch)) for batch in epoch] == [5, 5, 5, 5, 3]
-    assert [pieces(b) for b in epochs[0]] != [pieces(b) for b in epochs[1]]
-    again = batches.training_batches(sequences, TASK.settings, pad_id=0, seed=1, device="cpu")
-    assert [pieces(batch) for batch in again] == [pieces(batch) for batch in made]
-    other = batches.training_batches(sequences, TASK.settings, pad_id=0, seed=2, device="cpu")
-    assert [pieces(batch) for batch in other] != [pieces(batch) for batch in made]
+        assert sorted(piece for batch in epoch for piece in batch) == expected
+        assert [len(batch) for batch in epoch] == [5, 5, 5, 5, 3]
+    assert epochs[0] != epochs[1]
+    again, other = ([whole(parts) for parts in batches_of(sequences, seed=seed)] for seed in (1, 2))
+    assert again == made
+    assert other != made
 
 
 def test_targets_follow_their_sequences(features: list[Features]) -> None:
@@ -65,7 +75,7 @@ def test_targets_follow_their_sequences(features: list[Features]) -> None:
     label_of = {
         tuple(one.inputs["input_ids"].tolist()): int(one.targets["label"][0]) for one in sequences
     }
-    for batch in batches.training_batches(sequences, TASK.settings, pad_id=0, seed=3, device="cpu"):
+    for batch in (part for parts in batches_of(sequences, seed=3) for part in parts):
         flat, numbers = batch.input_ids.flatten(), batch.sequence_ids.flatten()
         for place, label in zip(
             batch.positions.tolist(), batch.targets["label"].tolist(), strict=True
@@ -78,17 +88,21 @@ def test_targets_follow_their_sequences(features: list[Features]) -> None:
             assert label_of[tuple(flat[place:end].tolist())] == label
 
 
-def test_packing_is_chosen_where_it_saves() -> None:
-    def chosen(lengths: list[int]) -> bool:
-        sequences = [
-            KIND.encode(Example("1", {"text_a": "一" * n}, None), TASK, tokenizer()).sequences[0]
-            for n in lengths
-        ]
-        return batches._packing_saves(sequences, 60)
-
-    assert chosen([58, 8, 8, 8, 8, 8])
-    assert not chosen([40, 40, 40])
-    assert not chosen([10])
+def test_a_large_batch_comes_in_parts_that_add_up(
+    features: list[Features], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequences = [one.sequences[0] for one in features]
+    one_part = list(batches_of(sequences, seed=1))
+    assert {len(parts) for parts in one_part} == {1}
+    monkeypatch.setattr(batches, "_PIECES", {"cpu": 100})
+    several = list(batches_of(sequences, seed=1))
+    assert max(len(parts) for parts in several) > 1
+    assert [whole(parts) for parts in several] == [whole(parts) for parts in one_part]
+    model, _ = KIND.build(random_encoder(TINY, seed=0), TASK, weights={}, seed=0)
+    model.eval()
+    for [together], parts in zip(one_part, several, strict=True):
+        total = sum(model(part).total.item() for part in parts)
+        assert total == pytest.approx(model(together).total.item(), rel=1e-5)
 
 
 def test_predictions_come_in_the_order_of_the_features(
@@ -108,7 +122,7 @@ def test_predictions_come_in_the_order_of_the_features(
         )["label"]
 
     alone = np.concatenate([predict([one]) for one in features])
-    monkeypatch.setattr(batches, "_PIECES", 64)  # several batches
+    monkeypatch.setattr(batches, "_PIECES", {"cpu": 64})  # several batches
     model.train()
     together = predict(features)
     assert model.training

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanmo.tasks.kind import load_kind
-from hanmo.tasks.kinds.classification import fit
+from hanmo.tasks.kinds._pooled import fit
 from hanmo.tasks.task import Example, Settings, Task
 from training_cases import CHARACTERS, tokenizer
 
@@ -75,5 +75,5 @@ def test_the_most_probable_label_is_the_answer() -> None:
     ]
     logits = np.array([[0.0, np.log(3)], [1000.0, -1000.0]], dtype=np.float32)
     first, second = KIND.decode(features, {"label": logits}, TASK)
-    assert (first.id, first.label, first.scores) == ("x", "good", {"bad": 0.25, "good": 0.75})
-    assert (second.id, second.label, second.scores) == ("y", "bad", {"bad": 1.0, "good": 0.0})
+    assert (first.id, first.answer, first.scores) == ("x", "good", {"bad": 0.25, "good": 0.75})
+    assert (second.id, second.answer, second.scores) == ("y", "bad", {"bad": 1.0, "good": 0.0})

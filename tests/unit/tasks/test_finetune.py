@@ -70,7 +70,7 @@ def test_a_run_is_finished_verified_and_says_what_it_did(done: Path, model: Path
 def test_predictions_are_what_is_scored(done: Path) -> None:
     lines = [json.loads(line) for line in (done / "predictions-dev.jsonl").read_text().splitlines()]
     scores = metrics_of(done)["splits"]["dev"]["scores"]
-    right = [line["label"] == line["predicted"] for line in lines]
+    right = [line["gold"] == line["predicted"] for line in lines]
     assert scores["accuracy"] == sum(right) / len(right)
     assert [line["id"] for line in lines] == [str(number) for number in range(2, 10)]
     for line in lines:
@@ -133,7 +133,7 @@ def test_a_split_without_labels_gets_predictions_only(model: Path, tmp_path: Pat
     assert "dev accuracy" in result
     assert "test accuracy" not in result
     lines = (tmp_path / "out" / "predictions-test.jsonl").read_text().splitlines()
-    assert [json.loads(line)["label"] for line in lines] == [None] * 5
+    assert [json.loads(line)["gold"] for line in lines] == [None] * 5
 
 
 def test_best_is_the_best_epoch_on_dev(model: Path, tmp_path: Path) -> None:

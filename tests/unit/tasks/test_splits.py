@@ -64,7 +64,7 @@ def test_missing_files_say_where_to_get_them(tmp_path: Path) -> None:
 
 def test_rows_that_are_left_out_are_counted(tmp_path: Path) -> None:
     read = split(tmp_path, "label\ttext\n1\t好\n0\t \n-\t中\n\n0\t差\n")
-    assert [(one.id, one.fields["text_a"], one.label) for one in read.examples] == [
+    assert [(one.id, one.fields["text_a"], one.gold) for one in read.examples] == [
         ("2", "好", "1"),
         ("6", "差", "0"),
     ]
@@ -102,7 +102,7 @@ def test_labels_are_those_of_the_training_split_unless_stated(tmp_path: Path) ->
     assert with_labels(free, read).labels == ("a", "b")
     assert with_labels(TASK, read).labels == ("0", "1")
     one = split(tmp_path, "label\ttext\nb\tx\n", task=free)
-    with pytest.raises(UserError, match=r"1 label \(b\).* expected two or more"):
+    with pytest.raises(UserError, match=r"column 'label': 1 label \(b\); expected two or more"):
         with_labels(free, one)
 
 
@@ -130,7 +130,7 @@ def test_published_datasets_have_their_published_sizes(data_dir: Path, name: str
         pytest.skip(str(error))
     splits = {split: read_split(task, split, path) for split, path in files.items()}
     assert {split: len(read.examples) for split, read in splits.items()} == PUBLISHED[name]
-    found = {one.label for read in splits.values() for one in read.examples} - {None}
+    found = {one.gold for read in splits.values() for one in read.examples} - {None}
     assert found == set(task.labels)
     assert {read.name for read in splits.values() if not read.labelled} == (
         {"test"} if name == "ocnli" else set()

@@ -1,0 +1,342 @@
+"""An answer to a question as a span of a passage: CMRC 2018, DRCD; with yes, no and none: CJRC.
+
+[CLS] question [SEP] passage [SEP]; a long passage is read in windows. Every piece of the passage,
+and [CLS] for "not in this window", is scored as beginning and as end by one linear layer, as
+transformers' `BertForQuestionAnswering` does; the probabilities are taken over these pieces alone
+and over one window (HFL's CMRC baseline masks the question and takes log-softmax: facts/10). The
+most probable span of all windows is the answer.
+
+With `no_answer` or `yes_no` a second layer on [CLS] says what kind of answer it is. A window counts
+as "none" when the answer is not in it; the question is unanswerable when its most promising window
+says so, as in SQuAD 2.0's baseline.
+
+Shapes: M asked pieces, W windows of a question.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hanmo.data.ragged import Array, Corrupted
+from hanmo.model.encoder import Encoder, initialise
+from hanmo.model.trainable import Batch, Losses, Outputs
+from hanmo.tasks.kind import Features, RowSkipped, softmax, text_of
+from hanmo.tasks.kinds._answers import NO, NONE, YES, locate_answer, truth
+from hanmo.tasks.kinds._windows import best_seen, windows
+from hanmo.tasks.task import LABEL, Example, Prediction, Task
+from hanmo.text.tokenizer import Encoding, Tokenizer
+
+_SPAN = "span"
+_START, _END, _TYPE = "start", "end", "type"
+
+
+class Reader(nn.Module):
+    """Encoder, a layer for beginnings and ends, and perhaps one for kinds of answers."""
+
+    architecture = "BertForQuestionAnswering"
+
+    def __init__(self, encoder: Encoder, n_types: int) -> None:
+        super().__init__()
+        self.bert = encoder
+        self.qa_outputs = nn.Linear(encoder.config.hidden_size, 2)
+        self.answer_type = nn.Linear(encoder.config.hidden_size, n_types) if n_types > 1 else None
+
+    @property
+    def own_heads(self) -> tuple[str, ...]:
+        """Weights that transformers' class does not have."""
+        return ("answer_type.",) if self.answer_type is not None else ()
+
+    @property
+    def encoder(self) -> Encoder:
+        """The part worth keeping."""
+        return self.bert
+
+    def outputs(self, batch: Batch) -> Outputs:
+        """Encode; score every asked piece as beginning and end, and kinds of answers."""
+        hidden = self.bert(*batch.inputs, batch.positions, batch.layout)  # [M, H]
+        logits = {LABEL: self.qa_outputs(hidden)}  # [M, 2]
+        if self.answer_type is not None:
+            logits[_TYPE] = self.answer_type(hidden)  # [M, types]; only [CLS] counts
+        return Outputs(hidden, logits)
+
+    def losses(self, outputs: Outputs, batch: Batch, *, progress: float) -> Losses:
+        """Mean of both ends' cross entropies over a window's pieces, plus that of the kinds."""
+        window = window_of(batch)
+        logits = outputs.logits[LABEL].float()  # [M, 2]
+        both = logits.new_zeros(())
+        for column, name in enumerate((_START, _END)):
+            summed = _over_windows(logits[:, column], batch.targets[name], window)
+            both = both + summed / max(1, batch.totals[name]) / 2
+        parts = {_SPAN: both.detach()}
+        total = both
+        if self.answer_type is not None:
+            types, targets = outputs.logits[_TYPE].float(), batch.targets[_TYPE]
+            summed = F.cross_entropy(types, targets, ignore_index=-1, reduction="sum")
+            kinds = summed / max(1, batch.totals[_TYPE])
+            parts[_TYPE] = kinds.detach()
+            total = total + kinds
+        return Losses(total, parts)
+
+    def forward(self, batch: Batch, progress: float = 0.0) -> Losses:
+        """Compose `outputs` and `losses`."""
+        return self.losses(self.outputs(batch), batch, progress=progress)
+
+
+def window_of(batch: Batch) -> Tensor:
+    """Number the windows by where the asked pieces stand: int64 [M], ascending."""
+    row = batch.positions // batch.sequence_ids.shape[1]
+    rank = batch.sequence_ids.flatten()[batch.positions]
+    changes = (row[1:] != row[:-1]) | (rank[1:] != rank[:-1])
+    return F.pad(changes.long().cumsum(0), (1, 0))
+
+
+def _over_windows(logits: Tensor, targets: Tensor, window: Tensor) -> Tensor:
+    """Sum of cross entropies, one softmax a window; the target is 1 at one piece of each."""
+    # As many slots as pieces: how many windows there are, only the device knows.
+    slots = torch.full_like(logits, -torch.inf)
+    greatest = slots.scatter_reduce(0, window, logits.detach(), "amax")[window]
+    sums = torch.zeros_like(logits).index_add(0, window, (logits - greatest).exp())[window]
+    lost = sums.log() + greatest - logits
+    return torch.where(targets == 1, lost, torch.zeros_like(lost)).sum()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kind:
+    """A span of a passage.
+
+    Attributes:
+        doc_stride: pieces between the beginnings of a passage's windows.
+        max_query_length: longest question, in pieces; the rest is cut.
+        max_answer_length: longest answer, in pieces.
+        no_answer: questions may have none.
+        yes_no: questions may have the answers YES and NO.
+        unlocated: what to do with a training answer that is not in its passage: "error", or "skip"
+            (left out and counted).
+    """
+
+    doc_stride: int = 128
+    max_query_length: int = 64
+    max_answer_length: int = 30
+    no_answer: bool = False
+    yes_no: bool = False
+    unlocated: Literal["error", "skip"] = "error"
+
+    fields: ClassVar = ("context", "question")
+    optional_fields: ClassVar = ("is_impossible",)
+    answers: ClassVar = "text"
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Kinds of answers, in the order of the head's outputs."""
+        none = (NONE,) if self.no_answer else ()
+        return (_SPAN, *none, *((YES, NO) if self.yes_no else ()))
+
+    def read(self, id: str, row: Mapping[str, Any], task: Task, *, train: bool) -> Example:
+        """Read a passage, a question and its answers; the first answer is trained on."""
+        fields: dict[str, Any] = {
+            "context": text_of(row["context"], "context"),
+            # CMRC 2018's trial set has two empty questions; their answers are scored all the same.
+            "question": text_of(row["question"], "question") if train else row["question"],
+        }
+        answers = row.get(LABEL)
+        if answers is None:
+            return Example(id, fields, None)
+        texts = [one["text"] for one in answers] or [NONE]
+        impossible = row.get("is_impossible")
+        # CJRC's answers are of several annotators: the flag says what the question is, the texts
+        # are what is scored.
+        first = NONE if impossible is not None and truth(impossible) else texts[0]
+        fields["type"], fields["span"] = _SPAN, None
+        if first in self.types[1:]:
+            fields["type"] = first
+        else:
+            start = answers[0]["answer_start"] if answers else -1
+            fields["span"] = self._located(fields["context"], first, start, train=train)
+            moved = fields["span"] is not None and fields["span"][0] != start
+            return Example(id, fields, tuple(texts), ("answer_found_by_text",) * moved)
+        return Example(id, fields, tuple(texts))
+
+    def _located(
+        self, context: str, text: str, start: int, *, train: bool
+    ) -> tuple[int, int] | None:
+        if not text.strip():
+            if not train:
+                return None
+            raise ValueError(
+                "an empty answer; set no_answer = true in the task's options if questions may have "
+                "none"
+            )
+        found = locate_answer(context, text, start)
+        if found is None and train:
+            if self.unlocated == "skip":
+                raise RowSkipped("answer_not_in_context")
+            raise ValueError(
+                f"the answer {text[:40]!r} is not in its passage; correct it, or leave such rows "
+                "out with --options unlocated=skip"
+            )
+        return found
+
+    def labels(self, task: Task, examples: Sequence[Example]) -> tuple[str, ...]:
+        """Return none: answers are texts."""
+        return ()
+
+    def encode(self, example: Example, task: Task, tokenizer: Tokenizer) -> Features:
+        """Turn a question and its passage into [CLS] question [SEP] window [SEP], often."""
+        question = _encoded(tokenizer, example.fields["question"]).ids
+        passage = _encoded(tokenizer, example.fields["context"])
+        limit = task.settings.max_length
+        asked = question[: min(self.max_query_length, max(0, limit - 4))]
+        found = windows(len(passage), limit - 3 - len(asked), self.doc_stride)
+        ends = _ends(passage.spans, example.fields.get("span"))
+        sequences = tuple(
+            self._sequence(asked, passage.ids[begin:stop], tokenizer)
+            if example.gold is None
+            else self._sequence(
+                asked, passage.ids[begin:stop], tokenizer, self._targets(example, ends, begin, stop)
+            )
+            for begin, stop in found
+        )
+        extras = {
+            "windows": np.array(found, np.int32),
+            "spans": passage.spans,
+        }
+        return Features(example, sequences, len(asked) < len(question), extras)
+
+    def _sequence(
+        self,
+        question: Array,
+        window: Array,
+        tokenizer: Tokenizer,
+        targets: tuple[int, int, int] = (-1, -1, -1),
+    ) -> Corrupted:
+        """Lay out a window; targets are first and last asked piece, and kind of answer."""
+        before = len(question) + 2
+        pieces = [tokenizer.cls_id, *question, tokenizer.sep_id, *window, tokenizer.sep_id]
+        segments = np.zeros(len(pieces), np.int8)
+        segments[before:] = 1
+        positions = np.concatenate([[0], np.arange(before, before + len(window))])
+        marks = {name: np.full(len(positions), -1) for name in (_START, _END, _TYPE)}
+        for name, place in zip((_START, _END), targets[:2], strict=True):
+            if place >= 0:
+                marks[name][place] = 1
+        marks[_TYPE][0] = targets[2]
+        if len(self.types) == 1:
+            del marks[_TYPE]
+        inputs: dict[str, Array] = {
+            "input_ids": np.array(pieces, np.int32),
+            "token_type_ids": segments,
+        }
+        return Corrupted(inputs, positions, marks)
+
+    def _targets(
+        self, example: Example, ends: tuple[int, int] | None, begin: int, stop: int
+    ) -> tuple[int, int, int]:
+        """Say what a window is trained on: [CLS], place 0, where the answer is not in it."""
+        inside = ends is not None and begin <= ends[0] and ends[1] < stop
+        kind = self._type(example.fields["type"], inside)
+        if ends is None or not inside:
+            return 0, 0, kind
+        return ends[0] - begin + 1, ends[1] - begin + 1, kind
+
+    def _type(self, wanted: str, inside: bool) -> int:
+        if wanted == _SPAN and not inside:
+            return self.types.index(NONE) if NONE in self.types else -1
+        return self.types.index(wanted)
+
+    def build(
+        self, encoder: Encoder, task: Task, *, weights: Mapping[str, Tensor], seed: int
+    ) -> tuple[nn.Module, dict[str, Any]]:
+        """Put the reader's layers on the encoder."""
+        model = Reader(encoder, len(self.types))
+        generator = torch.Generator().manual_seed(seed)
+        for part in (model.qa_outputs, model.answer_type):
+            if part is not None:
+                initialise(part, encoder.config.initializer_range, generator)
+        return model, {}
+
+    def decode(
+        self, features: Sequence[Features], arrays: Mapping[str, Array], task: Task
+    ) -> list[Prediction]:
+        """Take the best span of all windows, or another kind of answer where it is likelier."""
+        made, begin = [], 0
+        for one in features:
+            best, types = (-np.inf, 0, 0), []
+            places = one.extras["windows"]
+            kept = np.zeros(int((places[:, 1] - places[:, 0]).sum()), dtype=bool)
+            kept[best_seen(places)] = True
+            for first, stop in places.tolist():
+                n = 1 + stop - first
+                here = slice(begin, begin + n)
+                own, kept = kept[: stop - first], kept[stop - first :]
+                score, left, right = best_span(arrays[LABEL][here], self.max_answer_length, own)
+                best = max(best, (score, first + left, first + right))
+                if _TYPE in arrays:
+                    types.append(softmax(arrays[_TYPE][begin]))
+                begin += n
+            made.append(self._answer(one, best, types))
+        return made
+
+    def _answer(
+        self, one: Features, best: tuple[float, int, int], types: Sequence[Array]
+    ) -> Prediction:
+        context, spans = one.example.fields["context"], one.extras["spans"]
+        score, left, right = best
+        text = context[spans[left, 0] : spans[right, 1]] if np.isfinite(score) else NONE
+        if not types:
+            return Prediction(one.example.id, text, {"probability": round(float(np.exp(score)), 6)})
+        table = np.stack(types)  # [W, types]
+        likely = {name: float(table[:, n].max()) for n, name in enumerate(self.types)}
+        if NONE in likely:
+            likely[NONE] = float(table[:, self.types.index(NONE)].min())
+        chosen = max(likely, key=likely.__getitem__)
+        answer = text if chosen == _SPAN else chosen
+        shown = {name or "none": round(value, 6) for name, value in likely.items()}
+        return Prediction(one.example.id, answer, shown)
+
+
+@functools.lru_cache(maxsize=64)
+def _encoded(tokenizer: Tokenizer, text: str) -> Encoding:
+    """Encode once what several questions share."""
+    return tokenizer.encode(text)
+
+
+def _ends(spans: Array, span: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Return the first and last piece that share a character with [begin, stop)."""
+    if span is None:
+        return None
+    # Pieces are in the order of the text.
+    first = int(np.searchsorted(spans[:, 1], span[0], side="right"))
+    last = int(np.searchsorted(spans[:, 0], span[1], side="left")) - 1
+    return (first, last) if first <= last else None
+
+
+def best_span(logits: Array, longest: int, may_begin: Array) -> tuple[float, int, int]:
+    """Find the most probable span of a window.
+
+    Args:
+        logits: [1 + n, 2], [CLS] first: of beginnings and ends.
+        longest: pieces of the longest answer.
+        may_begin: bool [n], False where another window shows more of the surroundings: an answer
+            begins in the window that shows most of its own.
+
+    Returns:
+        Log-probability, first and last piece, counted from the window's first; -inf where the
+        window is empty.
+    """
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max(axis=0)
+    shifted -= np.log(np.exp(shifted).sum(axis=0))
+    starts, ends = np.where(may_begin, shifted[1:, 0], -np.inf), shifted[1:, 1]
+    best = (-np.inf, 0, 0)
+    for more in range(min(longest, len(starts))):
+        sums = starts[: len(starts) - more] + ends[more:]
+        place = int(sums.argmax())
+        if sums[place] > best[0]:
+            best = (float(sums[place]), place, place + more)
+    return best

@@ -1,0 +1,60 @@
+"""The published fine-tuning settings for a task and a model: what the tables were made with.
+
+A task's own settings are those of BERT-wwm's tables (facts/02). They are for models of BERT's size;
+smaller models learn with a higher rate (facts/07), and ELECTRAs with a rate of their size, a decay
+over the layers and their own schedule, the same for every task (facts/04).
+
+    published(task, read_config(Path("work/electra-small/config.json"))).learning_rate   # 3e-4
+"""
+
+import dataclasses
+
+from hanmo.model.config import EncoderConfig
+from hanmo.tasks.kind import load_kind
+from hanmo.tasks.task import Settings, Task
+
+# Twelve layers of 768: anything narrower or shallower is a small model in MiniRBT's tables.
+_BASE_WIDTH, _BASE_LAYERS, _LARGE_WIDTH = 768, 12, 1024
+_SMALL_RATE = 1e-4
+_SMALL = "rate: MiniRBT README, all small models 1e-4 but OCNLI 5e-5 (facts/07)"
+# (rate, decay over layers). Chinese-ELECTRA README: 3e-4 for small, 1e-4 for base; its issue 60:
+# 5e-5 for large, and 5e-4 for small, where the README is taken (facts/04).
+_ELECTRA = {"small": (3e-4, 0.8), "base": (1e-4, 0.8), "large": (5e-5, 0.9)}
+
+
+def published(task: Task, shape: EncoderConfig) -> Settings:
+    """Return the settings to fine-tune a model of this shape with.
+
+    A user's task file and the sample, which state settings of their own choice, keep them.
+    """
+    settings = task.settings
+    if task.folder or task.embedded:
+        return settings
+    if shape.family.discriminates:
+        return _electra(task, shape)
+    if shape.hidden_size < _BASE_WIDTH or shape.num_hidden_layers < _BASE_LAYERS:
+        rate = task.small_learning_rate or max(_SMALL_RATE, settings.learning_rate)
+        source = f"{_SMALL}; the rest: {settings.source}"
+        return dataclasses.replace(settings, learning_rate=rate, source=source)
+    return settings
+
+
+def _electra(task: Task, shape: EncoderConfig) -> Settings:
+    size = "small" if shape.hidden_size < _BASE_WIDTH else "base"
+    size = "large" if shape.hidden_size >= _LARGE_WIDTH else size
+    rate, decay = _ELECTRA[size]
+    answers = load_kind(task.kind, task.options).answers
+    epochs = {"text": 2, "number": 10}.get(answers, 3)
+    return dataclasses.replace(
+        task.settings,
+        batch_size=32,
+        learning_rate=rate,
+        epochs=epochs,
+        warmup_rate=0.1,
+        layer_decay=decay,
+        schedule="electra",
+        # Its loss is the sum over a batch, so that its norm of 1 is 1/32 of ours (facts/04).
+        clip_norm=1 / 32,
+        source="Chinese-ELECTRA README and configure_finetuning.py (facts/04); length: "
+        + task.settings.source,
+    )
