@@ -22,7 +22,7 @@ from hanmo.model import checkpoint
 from hanmo.model.config import read_config
 from hanmo.tasks import batches
 from hanmo.tasks.metrics import score
-from hanmo.tasks.prepared import Prepared
+from hanmo.tasks.prepared import Prepared, also_in_train
 from hanmo.tasks.splits import Split
 from hanmo.tasks.task import Prediction
 from hanmo.train.devices import Device
@@ -237,7 +237,13 @@ def save(folder: Path, prepared: Prepared, trained: Trained) -> None:
         folder,
         trained.model,
         tokenizer=prepared.tokenizer,
-        extra={"task": task.name, "kind": task.kind, "max_length": task.settings.max_length},
+        extra={
+            "task": task.name,
+            "kind": task.kind,
+            "options": dict(task.options),
+            "corpus": task.corpus,
+            "max_length": task.settings.max_length,
+        },
         id2label={str(i): label for i, label in enumerate(task.labels)},
         label2id={label: i for i, label in enumerate(task.labels)},
     )
@@ -288,8 +294,12 @@ def _split_record(prepared: Prepared, trained: Trained, name: str) -> dict[str, 
         "file": str(split.path),
         "examples": len(split.examples),
         "skipped": dict(split.skipped),
+        "noted": dict(split.noted),
         "truncated": sum(one.truncated for one in prepared.features[name]),
+        "windows": sum(len(one.sequences) for one in prepared.features[name]),
     }
+    if name != "train":
+        facts["also_in_train"] = also_in_train(prepared, name)
     if name in trained.predictions and split.labelled:
         facts["scores"] = _scores(prepared, name, trained.predictions[name])
     return facts

@@ -4,6 +4,9 @@ In: model folders and tasks. Out: OUT/MODEL/TASK/seed-K, each a folder made by `
 whose metrics.json holds the command that repeats it. Finished runs are kept; the same command
 continues after a kill, runs what failed again, and adds models, tasks and seeds to an OUT.
 
+With --learning-rates, every rate is a row of its own (OUT/MODEL/TASK/lr-3e-05/seed-K), and the
+report marks the best one on dev. Scores are shown as they come, with the mean so far.
+
 A model is PATH, or NAME=PATH for its name in tables. random:PATH (or NAME=random:PATH) is the
 baseline: new random weights in the shape of that model, with its vocabulary.
 
@@ -13,11 +16,13 @@ baseline: new random weights in the shape of that model, with its vocabulary.
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import re
 import sys
 import tempfile
+import time
 import traceback
 from dataclasses import dataclass
 from functools import partial
@@ -32,7 +37,7 @@ from hanmo.core.execute import run_tasks
 from hanmo.core.files import write_json
 from hanmo.core.lock import exclusive
 from hanmo.core.log import say
-from hanmo.report.runs import FAILED, PLAN
+from hanmo.report.runs import FAILED, PLAN, read_run
 from hanmo.tasks.task import TUNABLE
 
 _COMMANDS, _FINETUNE = "hanmo.commands", "finetune"
@@ -65,6 +70,7 @@ class Config:
         max_length: Pieces of a sequence, for all tasks; default: each task's.
         batch_size: Sequences a step, for all tasks; default: each task's.
         learning_rate: Peak learning rate, for all tasks; default: each task's.
+        learning_rates: Try each of these peak learning rates.
         epochs: Passes over the training split, for all tasks; default: each task's.
         warmup_rate: Share of warm-up steps, for all tasks; default: each task's.
         layer_decay: Decay of the rate from layer to layer, downwards; default: each model's.
@@ -90,6 +96,7 @@ class Config:
     max_length: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
+    learning_rates: list[float] | None = None
     epochs: int | None = None
     warmup_rate: float | None = None
     layer_decay: float | None = None
@@ -136,12 +143,20 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def _run_all(config: Config, planned: list[tuple[str, Any]]) -> dict[str, Any]:
+    missing = [n for n, (_, one) in enumerate(planned) if not (one.out / MANIFEST).is_file()]
+    if len(missing) < len(planned):
+        say(f"{len(planned) - len(missing)} of {len(planned)} runs are there already")
     if config.workers > 1:
         made = _run_side_by_side(config, planned)
     else:
-        made = sum(
-            _run_one(planned, n, f"run {n + 1} of {len(planned)}") for n in range(len(planned))
-        )
+        made, began, done = 0, time.perf_counter(), 0
+        for n in range(len(planned)):
+            left = ""
+            if done:
+                each = (time.perf_counter() - began) / done
+                left = f"; {_clock(each * (len(missing) - done))} left"
+            made += _run_one(planned, n, f"run {n + 1} of {len(planned)}{left}")
+            done += n in missing
     failures = {}
     for folder, _ in planned:
         failed = _failed(config.out / folder)
@@ -171,7 +186,13 @@ def _run_side_by_side(config: Config, planned: list[tuple[str, Any]]) -> int:
 def _run_quietly(planned: list[tuple[str, Any]], number: int) -> dict[str, int]:
     """Make one run in a worker, whose progress would garble the others'."""
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
-        return {"made": int(_run_one(planned, number, ""))}
+        made = _run_one(planned, number, "")
+    folder, settings = planned[number]
+    if made:
+        say(_told(planned, number))
+    elif _failed(settings.out).is_file():
+        say(f"failed: {folder}")
+    return {"made": int(made)}
 
 
 def _run_one(planned: list[tuple[str, Any]], number: int, title: str) -> bool:
@@ -191,7 +212,34 @@ def _run_one(planned: list[tuple[str, Any]], number: int, title: str) -> bool:
         write_json(_failed(out), {"error": reason, "traceback": traceback.format_exc()})
         return False
     _failed(out).unlink(missing_ok=True)
+    if new:
+        say(_told(planned, number))
     return new
+
+
+def _told(planned: list[tuple[str, Any]], number: int) -> str:
+    """Say a run's score, and the maximum and mean of the seeds that are there."""
+    folder, settings = planned[number]
+    own = read_run(settings.out)
+    split = next((name for name in ("dev", "test") if name in own.scores), "")
+    if not split:
+        return f"{folder}: done, without scores"
+    siblings = [one.out for _, one in planned if one.out.parent == settings.out.parent]
+    runs = [read_run(out) for out in siblings if (out / MANIFEST).is_file()]
+    texts = []
+    for metric in own.metrics:
+        values = [100 * run.scores[split][metric] for run in runs if split in run.scores]
+        best, mean = max(values), sum(values) / len(values)
+        texts.append(
+            f"{metric} {100 * own.scores[split][metric]:.1f}, so far {best:.1f} ({mean:.1f}) of "
+            f"{len(values)}"
+        )
+    return f"{folder}: {split} {'; '.join(texts)}"
+
+
+def _clock(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60}:{minutes % 60:02d} h" if minutes else "under a minute"
 
 
 def _failed(out: Path) -> Path:
@@ -245,22 +293,34 @@ def _plan(config: Config, finetune: Any) -> list[tuple[str, Any]]:
         locate(task, config.data)
     passed = {key: getattr(config, key) for key in _PASSED_ON}
     planned = []
-    for seed in range(1, config.seeds + 1):
-        for model in models:
-            for given, task in tasks.items():
-                folder = f"{model.name}/{task.name}/seed-{seed}"
-                settings = finetune.Config(
-                    model=model.path,
-                    task=given,
-                    out=config.out / folder,
-                    data=config.data,
-                    seed=seed,
-                    init=model.init,
-                    name=model.name,
-                    **passed,
-                )
-                planned.append((folder, settings))
+    for seed, rate, model, (given, task) in itertools.product(
+        range(1, config.seeds + 1), _rates(config), models, tasks.items()
+    ):
+        swept = f"lr-{rate:g}/" if config.learning_rates else ""
+        folder = f"{model.name}/{task.name}/{swept}seed-{seed}"
+        settings = finetune.Config(
+            model=model.path,
+            task=given,
+            out=config.out / folder,
+            data=config.data,
+            seed=seed,
+            init=model.init,
+            name=model.name,
+            **{**passed, "learning_rate": rate},
+        )
+        planned.append((folder, settings))
     return planned
+
+
+def _rates(config: Config) -> list[float | None]:
+    """Return the learning rates to try; None is the task's."""
+    if config.learning_rates is None:
+        return [config.learning_rate]
+    if config.learning_rate is not None:
+        raise UserError("--learning-rate and --learning-rates: expected one of them")
+    if len(set(config.learning_rates)) < len(config.learning_rates):
+        raise UserError(f"--learning-rates: got {config.learning_rates}; one is there twice")
+    return [*config.learning_rates]
 
 
 def _write_plan(out: Path, folders: list[str]) -> None:

@@ -115,6 +115,9 @@ def run(config: Config) -> dict[str, Any]:
     config = _resolved(config, task)
     _check(config)
     files = _wanted(task, locate(task, config.data), config.splits)
+    warnings = _warnings(config.model, task)
+    for text in warnings:
+        say(f"warning: {text}")
     content = {
         k: v for k, v in plain(config).items() if k not in {"model", "data", "threads", "cache"}
     }
@@ -140,6 +143,7 @@ def run(config: Config) -> dict[str, Any]:
                 trained = _finetuning.train(config, prepared, log)
             metrics = _finetuning.record(config, prepared, trained)
             metrics["changed"] = _changed(config, usual)
+            metrics["warnings"] = warnings
             metrics["command"] = command_line(config)
             metrics["seconds"]["total"] = round(time.perf_counter() - started, 2)
             _write(build.dir, config, prepared, trained, metrics)
@@ -213,6 +217,21 @@ def with_options(task: Task, given: list[str] | None) -> Task:
             options[name] = value
     load_kind(task.kind, options)
     return dataclasses.replace(task, options=options)
+
+
+def _warnings(model: Path, task: Task) -> list[str]:
+    """Say what makes a score worth less: the model has seen the task's texts with their tags."""
+    from hanmo.model.checkpoint import read_extra
+
+    extra = read_extra(model)
+    same = task.corpus and extra.get("corpus") == task.corpus
+    if not same and extra.get("task") != task.name:
+        return []
+    what = f"{extra['task']} and {task.name} are one corpus" if same else "the same task"
+    return [
+        f"{model} was fine-tuned on {extra['task']} ({what}): it has seen texts of this task, and "
+        "its scores here say little of new texts"
+    ]
 
 
 def _changed(config: Config, published: Task) -> dict[str, Any]:

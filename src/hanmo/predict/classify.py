@@ -45,7 +45,8 @@ class Predict:
         Raises:
             UserError: a folder without a classifier or label names.
         """
-        task, kind = _task(folder), _kind(folder)
+        kind = _kind(folder)
+        task = _task(folder)
         config = read_config(folder / CONFIG)
         tokenizer = open_tokenizer(folder, config.vocab_size)
         model, _ = kind.build(random_encoder(config, seed=0), task, weights={}, seed=0)

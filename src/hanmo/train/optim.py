@@ -57,6 +57,9 @@ class BertAdamW(torch.optim.Optimizer):
         return loss
 
     def _update(self, group: Mapping[str, Any], params: list[nn.Parameter]) -> None:
+        if not group["adapts"] and all(type(p.grad) is Tensor for p in params):
+            _step_at_once(group, params, self.state)
+            return
         m, denominators = _update_moments(group, params, self.state)
         weights: list[Tensor] = list(params)
         if group["adapts"]:
@@ -66,6 +69,38 @@ class BertAdamW(torch.optim.Optimizer):
         if group["weight_decay"]:
             torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
         torch._foreach_addcdiv_(weights, m, denominators, -group["lr"])
+
+
+def _step_at_once(group: Mapping[str, Any], params: list[nn.Parameter], state: Any) -> None:
+    """Take AdamW's step in torch's fused kernel: one pass over memory instead of seven.
+
+    The kernel corrects the moments' bias by 1 - beta^step; at an immense step that is exactly 1, as
+    BERT has it. Shares of parameters (FSDP) are not plain tensors and take the other way.
+    """
+    _begin_moments(params, state)
+    beta1, beta2 = group["betas"]
+    late = torch.full((), 1e9, device=params[0].device)
+    torch._fused_adamw_(
+        [p.detach() for p in params],
+        [p.grad for p in params],
+        [state[p]["m"] for p in params],
+        [state[p]["v"] for p in params],
+        [],
+        [late] * len(params),
+        lr=group["lr"],
+        beta1=beta1,
+        beta2=beta2,
+        weight_decay=group["weight_decay"],
+        eps=group["eps"],
+        amsgrad=False,
+        maximize=False,
+    )
+
+
+def _begin_moments(params: list[nn.Parameter], state: Any) -> None:
+    for p in params:
+        if not state[p]:
+            state[p] = {"m": torch.zeros_like(p), "v": torch.zeros_like(p)}
 
 
 def _step_by_trust(
@@ -86,9 +121,7 @@ def _update_moments(
     group: Mapping[str, Any], params: list[nn.Parameter], state: Any
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Move BERT's moments on; returns m and √v + ε of each parameter."""
-    for p in params:
-        if not state[p]:
-            state[p] = {"m": torch.zeros_like(p), "v": torch.zeros_like(p)}
+    _begin_moments(params, state)
     beta1, beta2 = group["betas"]
     grads = [p.grad for p in params if p.grad is not None]
     m = [state[p]["m"] for p in params]
