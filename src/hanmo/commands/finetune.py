@@ -3,7 +3,8 @@
 In: a model folder (hanmo's, or any BERT from elsewhere) and a task. Out: a folder of kind "run":
 
     metrics.json             scores of the splits, epochs, settings, seconds, rows left out
-    predictions-dev.jsonl    one line an example: id (its line in the file), label, answer, scores
+    predictions-dev.jsonl    one line an example: id, gold, predicted, scores
+    predictions-dev.json     answers as texts: {id: text}, as official scorers read them
     log.jsonl                one line a step, and one an epoch
     config.toml              the resolved settings; `hanmo finetune --config` repeats the run
     model/                   with --save-model: a folder that transformers opens
@@ -293,6 +294,10 @@ def _write(
     for split, predictions in trained.predictions.items():
         lines = _finetuning.prediction_lines(prepared.splits[split], predictions)
         write_atomic(folder / f"predictions-{split}.jsonl", lines)
+        if prepared.kind.answers == "text":
+            # As the official scorers of CMRC 2018 and SQuAD read them.
+            texts = {one.id: one.answer for one in predictions}
+            write_json(folder / f"predictions-{split}.json", texts)
     if config.save_model:
         _finetuning.save(folder / "model", prepared, trained)
     configuration.write(folder / configuration.CONFIG_FILE, plain(config))

@@ -110,11 +110,19 @@ class _Classifier:
 
 
 def _kind(folder: Path) -> Kind:
-    name = read_extra(folder).get("kind", _DEFAULT_KIND)
+    extra = read_extra(folder)
+    name = extra.get("kind", _DEFAULT_KIND)
     try:
-        return load_kind(name)
+        kind = load_kind(name, extra.get("options"))
     except UserError as error:
         raise UserError(f"{folder}: was fine-tuned by the kind {name}: {error}") from None
+    texts = {*kind.fields, *kind.optional_fields}
+    if kind.answers != "label" or not texts <= {"text_a", "text_b"}:
+        raise UserError(
+            f"{folder}: was fine-tuned by the kind {name}, which answers with {kind.answers} from "
+            f"{', '.join(kind.fields)}; classify gives one label to a text or a pair of texts"
+        )
+    return kind
 
 
 def _task(folder: Path) -> Task:

@@ -22,7 +22,8 @@ from hanmo.model.trainable import Batch, Trainable, totals_of
 from hanmo.tasks.kind import Features
 from hanmo.tasks.task import Settings
 
-# Padded pieces of one batch in prediction, and of one part of a step in training.
+# Padded pieces of one batch in prediction, halved where memory runs out, and of one part of a step
+# in training.
 _PIECES = {"cpu": 8192, "cuda": 131072}
 _PLACE = "_sequence"
 
@@ -76,13 +77,23 @@ def predict(
     model.eval()
     logits: dict[str, list[Array]] = {}
     places: list[Array] = []
+    waiting = list(_by_length(sequences, max_length, _PIECES[device]))[::-1]
     with torch.inference_mode():
-        for chosen in _by_length(sequences, max_length, _PIECES[device]):
+        while waiting:
+            chosen = waiting.pop()
             numbered = [_numbered(sequences[i], i) for i in chosen]
             arrays = collate(join(numbered), max_length=max_length, pad_id=pad_id, pack=False)
-            places.append(arrays.pop(_PLACE))
-            with autocast():
-                outputs = model.outputs(Batch.from_arrays(arrays, device))
+            numbers = arrays.pop(_PLACE)
+            try:
+                with autocast():
+                    outputs = model.outputs(Batch.from_arrays(arrays, device))
+            except torch.OutOfMemoryError:
+                if len(chosen) == 1:
+                    raise
+                half = len(chosen) // 2
+                waiting += [chosen[half:], chosen[:half]]
+                continue
+            places.append(numbers)
             for name, values in outputs.logits.items():
                 logits.setdefault(name, []).append(values.float().cpu().numpy())
     model.train(was_training)

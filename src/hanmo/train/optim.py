@@ -82,7 +82,7 @@ def _step_at_once(group: Mapping[str, Any], params: list[nn.Parameter], state: A
     late = torch.full((), 1e9, device=params[0].device)
     torch._fused_adamw_(
         [p.detach() for p in params],
-        [p.grad for p in params],
+        [p.grad for p in params if p.grad is not None],
         [state[p]["m"] for p in params],
         [state[p]["v"] for p in params],
         [],

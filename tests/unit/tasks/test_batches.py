@@ -129,3 +129,29 @@ def test_predictions_come_in_the_order_of_the_features(
     np.testing.assert_allclose(together, alone, atol=1e-5)
     assert np.ptp(together, axis=0).min() > 1e-2, "rows differ, so that an order can be wrong"
     assert torch.is_grad_enabled()
+
+
+def test_a_batch_that_does_not_fit_is_halved(
+    features: list[Features], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _ = KIND.build(random_encoder(TINY, seed=0), TASK, weights={}, seed=0)
+    initialise(model, 0.3, torch.Generator().manual_seed(0))
+    sizes: list[int] = []
+    outputs = type(model).outputs
+
+    def limited(self: object, batch: Batch) -> object:
+        sizes.append(len(batch.positions))
+        if len(batch.positions) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return outputs(self, batch)  # type: ignore[arg-type]
+
+    def predict() -> np.ndarray:
+        none = contextlib.nullcontext
+        return batches.predict(
+            model, features, max_length=60, pad_id=0, device="cpu", autocast=none
+        )["label"]
+
+    expected = predict()
+    monkeypatch.setattr(type(model), "outputs", limited)
+    np.testing.assert_allclose(predict(), expected, atol=1e-5)
+    assert max(sizes) == len(features)
