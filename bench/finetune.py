@@ -170,6 +170,7 @@ def peer_steps(prepared, folder: Path, options) -> Callable[[int], float]:
     """Return a function that does a round of the Trainer's steps and gives its seconds."""
     model = peer_model(prepared, folder, options)
     rows = peer_rows(prepared, "train")
+    clock = time.process_time if options.clock == "cpu" else time.perf_counter
 
     def run(index: int) -> float:
         trainer = make_trainer(
