@@ -203,15 +203,30 @@ def _own_rows(runs: Sequence[Run], metrics: Sequence[str]) -> list[Row]:
     order = sorted(
         groups, key=lambda key: (key[0], groups[key][0].settings.get("learning_rate", 0), key[1])
     )
+    varied = _varied(groups)
     for key in order:
         group = sorted(groups[key], key=lambda run: run.seed)
         _check_seeds(group)
-        changed = ", ".join(f"{name} {value}" for name, value in sorted(group[0].changed.items()))
+        said = {name: group[0].settings.get(name) for name in varied.get(key[0], ())}
+        said |= group[0].changed
+        changed = ", ".join(f"{name} {value}" for name, value in sorted(said.items()))
         label = f"{key[0]} [{changed}]" if changed else key[0]
         size = size_of(group[0].parameters)
         row = Row(label, HERE, size, _cells(group, metrics), tuple(group))
         by_model.setdefault(key[0], []).append(row)
     return [row for rows in by_model.values() for row in _with_choice(rows, metrics[0])]
+
+
+def _varied(groups: Mapping[tuple[str, str], Sequence[Run]]) -> dict[str, set[str]]:
+    """Return model → settings in which its rows differ: a sweep names them even at the default."""
+    values: dict[str, dict[str, set[str]]] = {}
+    for (model, _), group in groups.items():
+        for name, value in group[0].settings.items():
+            values.setdefault(model, {}).setdefault(name, set()).add(json.dumps(value))
+    return {
+        model: {name for name, found in own.items() if len(found) > 1}
+        for model, own in values.items()
+    }
 
 
 def _with_choice(rows: Sequence[Row], metric: str) -> list[Row]:

@@ -84,7 +84,7 @@ def test_runs_with_other_settings_are_rows_of_their_own() -> None:
     runs = [make_run(1), make_run(2), make_run(1, **longer)]
     [table] = tables(runs)
     assert [(row.model, row.seeds) for row in table.rows] == [
-        ("ours", (1, 2)),
+        ("ours [epochs 3]", (1, 2)),
         ("ours [epochs 5]", (1,)),
     ]
 
@@ -104,7 +104,7 @@ def test_the_best_row_of_a_sweep_is_marked() -> None:
     [table] = tables(runs)
     # The best mean, not the best max; a model with one row has nothing to choose.
     assert [(row.model, row.chosen) for row in table.rows] == [
-        ("ours", False),
+        ("ours [learning_rate 1e-05]", False),
         ("ours [learning_rate 5e-05]", True),
         ("ours [learning_rate 0.0001]", False),
         ("peer", False),
