@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hanmo.core import config as configuration
+from hanmo.core import flags as flag_names
 from hanmo.core import registry
 from hanmo.core.config import parse, read, resolved, write
 from hanmo.core.conform import conform, element, without_none
 from hanmo.core.errors import UserError
-from hanmo.core import flags as flag_names
 from hanmo.core.flags import flags_of
 
 COMMANDS = registry.names("hanmo.commands")
