@@ -95,7 +95,8 @@ def _counts(splits: Mapping[str, int | None]) -> str:
 def describe(task: Task) -> dict[str, Any]:
     """Return everything that is known of a task."""
     made = registry.load(KINDS, task.kind).Kind
-    options = flags_of(made) if dataclasses.is_dataclass(made) else []
+    dataclass = isinstance(made, type) and dataclasses.is_dataclass(made)
+    options = flags_of(made) if dataclass else []
     return {
         **listed(task),
         "about": (made.__doc__ or "").strip().partition("\n")[0],
