@@ -62,8 +62,19 @@ def test_layouts_are_of_files_that_are_looked_for(task: Task) -> None:
     for download in task.downloads:
         assert download.url.startswith("https://")
         assert not download.sha256 or len(bytes.fromhex(download.sha256)) == 32
-        assert {*download.members.values()} <= names or download.file in names
-    assert set(task.rows) <= set(task.splits)
+        assert (
+            {*download.members.values()} <= names if download.members else (download.file in names)
+        )
+        assert download.members.keys().isdisjoint({"", "."})
+    assert set(task.rows) <= set(task.splits) | names
+    assert task.published_rows("train", task.splits["train"][0]) == task.rows.get("train")
+
+
+def test_it_says_how_its_files_are_got(task: Task) -> None:
+    if task.embedded or task.request:
+        return
+    got = {name for one in task.downloads for name in (*one.members.values(), one.file)}
+    assert got & set(task.splits["train"])
 
 
 def test_published_settings_are_known_for_every_family(task: Task) -> None:
@@ -73,3 +84,24 @@ def test_published_settings_are_known_for_every_family(task: Task) -> None:
         assert settings.warmup_rate == 0.1
         if not task.embedded:
             assert settings.learning_rate <= (5e-4 if size == "electra-small" else 1e-4)
+    usual = {"small": 3e-4, "base": 1e-4, "large": 5e-5}
+    for size, rate in ({} if task.embedded else {**usual, **task.electra_learning_rates}).items():
+        assert published(task, SIZES[f"electra-{size}"]).learning_rate == rate
+
+
+def test_rows_of_a_file_come_before_those_of_its_split() -> None:
+    task = find_task("csl")
+    assert task.published_rows("train", "train.json") == 20000
+    assert task.published_rows("train", "train_few_all.json") == 160
+    assert find_task("cmrc2018").published_rows("test", "cmrc2018_test.json") is None
+
+
+def test_documents_and_titles_of_thucnews_are_two_tasks() -> None:
+    documents, titles = find_task("thucnews"), find_task("thucnews-title")
+    assert (documents.published, titles.published) == ("THUCNews", "")
+    assert not {documents.name, *documents.folders} & {titles.name, *titles.folders}
+    assert documents.rows["train"] == 50000
+
+
+def test_people_s_daily_shares_msra_s_texts() -> None:
+    assert find_task("peoples-daily").corpus == find_task("msra-ner").corpus == "MSRA-NER"

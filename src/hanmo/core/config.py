@@ -24,7 +24,7 @@ from hanmo.core.artifact import MANIFEST, is_ours, plain, read_manifest
 from hanmo.core.conform import conform, element, without_none
 from hanmo.core.errors import UserError, nearest
 from hanmo.core.files import write_atomic
-from hanmo.core.flags import REQUIRED, Flag, flags_of, hyphens, parted, peek, words_after
+from hanmo.core.flags import REQUIRED, Flag, flags_of, hyphens, parted, peek, shown, words_after
 
 CONFIG_FILE = "config.toml"
 
@@ -53,7 +53,7 @@ def parse(command: str, module: ModuleType, argv: Sequence[str]) -> Any:
 
 def resolved(config: Any, module: ModuleType) -> dict[str, Any]:
     """Return a `Config` as the mapping that a file may hold: every value, `options` by name."""
-    values = dict(plain(config))
+    values = {shown(name): value for name, value in plain(config).items()}
     options = values.pop("options", None)
     for field in getattr(module, "PLUGIN", {}):
         if options:
@@ -333,7 +333,8 @@ def _fill(
     if plugin:
         table = values.get(plugin[0], {}) if plugin[0] else values
         chosen["options"] = {flag.name: _typed(flag, table.get(flag.name)) for flag in plugin[1]}
-    return module.Config(**chosen)
+    fields = {shown(field.name): field.name for field in dataclasses.fields(module.Config)}
+    return module.Config(**{fields[name]: value for name, value in chosen.items()})
 
 
 def _typed(flag: Flag, value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 In: a frozen dataclass whose docstring has an "Attributes:" section. Out: a `Flag` for each field,
 with its type, default and help. A field with metadata `positional=True` is a word without a flag.
+A field whose name would be a keyword of Python ends in "_", its flag does not: `from_`, --from.
 
     [flag.name for flag in flags_of(Config)]                # ["shards", "steps"]
     parted({"--steps": None}, ["--steps", "5", "shards"])   # ["shards"], ["--steps", "5"]
@@ -44,7 +45,7 @@ def flags_of(config: type) -> list[Flag]:
             default = REQUIRED
         positional = bool(field.metadata.get("positional"))
         text = helps.get(field.name, "")
-        flags.append(Flag(field.name, hints[field.name], default, text, positional))
+        flags.append(Flag(shown(field.name), hints[field.name], default, text, positional))
     return flags
 
 
@@ -53,6 +54,11 @@ def words_after(flag: Flag) -> Any:
     if flag.type is bool and flag.default is False:
         return 0
     return None if element(flag.type) is None else "+"
+
+
+def shown(name: str) -> str:
+    """Return what users call a field: `from_` → `from`."""
+    return name.removesuffix("_")
 
 
 def hyphens(name: str) -> str:

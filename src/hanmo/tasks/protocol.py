@@ -43,6 +43,7 @@ def _electra(task: Task, shape: EncoderConfig) -> Settings:
     size = "small" if shape.hidden_size < _BASE_WIDTH else "base"
     size = "large" if shape.hidden_size >= _LARGE_WIDTH else size
     rate, decay = _ELECTRA[size]
+    rate = task.electra_learning_rates.get(size, rate)
     answers = load_kind(task.kind, task.options).answers
     epochs = {"text": 2, "number": 10}.get(answers, 3)
     return dataclasses.replace(

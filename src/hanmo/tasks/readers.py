@@ -18,7 +18,7 @@ from hanmo.core.errors import UserError, nearest
 from hanmo.core.files import format_suffix, json_lines, read_lines
 from hanmo.tasks.conll import read_conll
 from hanmo.tasks.squad import read_squad
-from hanmo.tasks.task import Columns, Layout
+from hanmo.tasks.task import Column, Columns, Layout
 
 Cells: TypeAlias = Iterable[tuple[int, list[str]]]
 
@@ -118,17 +118,24 @@ def _picked(
 ) -> dict[str, Any]:
     """Return a JSON object's values by field."""
     row: dict[str, Any] = {}
-    for field, key in columns.items():
-        found: Any = value
-        for part in str(key).split("."):
-            if not isinstance(found, Mapping) or part not in found:
-                if field not in optional:
-                    raise _no_column(where, field, key, list(value))
-                found = None
+    for field, column in columns.items():
+        for key in column if isinstance(column, tuple) else (str(column),):
+            there, row[field] = _at(value, key)
+            if there:
                 break
-            found = found[part]
-        row[field] = found
+        else:
+            if field not in optional:
+                raise _no_column(where, field, column, list(value))
     return row
+
+
+def _at(value: Any, key: str) -> tuple[bool, Any]:
+    """Return whether a JSON object has a key, such as "target.span1_text", and what is there."""
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return False, None
+        value = value[part]
+    return True, value
 
 
 def _kept(get: Callable[[str], Any], layout: Layout) -> bool:
@@ -191,8 +198,7 @@ def _places(
     where: str, header: list[str], columns: Columns, optional: frozenset[str]
 ) -> dict[str, int | None]:
     """Find each field's place in a row; None for an optional one that is absent."""
-    kinds = {type(column) for column in columns.values()}
-    if len(kinds) > 1:
+    if len({isinstance(column, int) for column in columns.values()}) > 1:
         raise UserError(
             f"columns: got {dict(columns)}; expected all names (a file with a header) or all "
             "numbers (without)"
@@ -203,10 +209,12 @@ def _places(
             there = 0 <= column < len(header)
             place = column
         else:
-            there = column in header
-            place = header.index(column) if there else -1
-            if header.count(column) > 1:
-                raise UserError(f"{where}: column {column!r} is there {header.count(column)} times")
+            named = column if isinstance(column, tuple) else (column,)
+            name = next((one for one in named if one in header), "")
+            there = bool(name)
+            place = header.index(name) if there else -1
+            if there and header.count(name) > 1:
+                raise UserError(f"{where}: column {name!r} is there {header.count(name)} times")
         if not there and field not in optional:
             raise _no_column(where, field, column, header)
         places[field] = place if there else None
@@ -217,13 +225,14 @@ def _pick(row: list[str], places: Mapping[str, int | None]) -> dict[str, Any]:
     return {field: None if place is None else row[place] for field, place in places.items()}
 
 
-def _no_column(where: str, field: str, column: str | int, there: list[str]) -> UserError:
+def _no_column(where: str, field: str, column: Column, there: list[str]) -> UserError:
     if isinstance(column, int):
         return UserError(
             f"{where}: no column {column} for {field}: the line has {len(there)} columns, "
             "counted from 0; correct the task's columns"
         )
     names = ", ".join(there)[:200]
+    wanted = " or ".join(map(repr, column if isinstance(column, tuple) else (column,)))
     return UserError(
-        f"{where}: no column {column!r} for {field}; there: {names}; correct the task's columns"
+        f"{where}: no column {wanted} for {field}; there: {names}; correct the task's columns"
     )

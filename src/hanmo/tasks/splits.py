@@ -22,6 +22,10 @@ from hanmo.tasks.readers import read_rows
 from hanmo.tasks.task import LABEL, Example, Task
 
 
+class NoFilesError(UserError):
+    """No folder has a task's files."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Split:
     """A split that was read.
@@ -55,7 +59,8 @@ def locate(task: Task, data: Path | None, *, needed: str = "train") -> dict[str,
         needed: the split without which a folder is not the task's; empty: any split will do.
 
     Raises:
-        UserError: no folder has the training split, or several have.
+        NoFilesError: no folder has the training split.
+        UserError: several have it, or there is no folder to look in.
     """
     candidates = _folders(task, data)
     found = _found(candidates, task, needed)
@@ -71,12 +76,17 @@ def locate(task: Task, data: Path | None, *, needed: str = "train") -> dict[str,
     if not files or (needed and needed not in files):
         wanted = task.splits.get(needed or "train", ("a file of the task",))
         there = f" (there: {', '.join(path.name for path in files.values())})" if files else ""
-        raise UserError(
+        raise NoFilesError(
             f"task {task.name}: no {' or '.join(wanted)} (plain or compressed) in "
             f"{_places(data, task)} or in a folder {task.name}/ below{there}"
-            + (f"; get the data from {task.source}" if task.source else "")
+            + (f"; get the data from {task.source}{_command(task)}" if task.source else "")
         )
     return files
+
+
+def _command(task: Task) -> str:
+    known = task.downloads or task.request
+    return f": hanmo tasks get {task.name} --data DIR" if known else ""
 
 
 def _places(data: Path | None, task: Task) -> str:
@@ -111,8 +121,8 @@ def _folders(task: Task, data: Path | None) -> list[Path]:
     if task.folder:
         return [Path(task.folder)]
     raise UserError(
-        f"task {task.name}: its files do not come with hanmo; get them from {task.source} and "
-        "pass --data DIR"
+        f"task {task.name}: its files do not come with hanmo; get them from {task.source}"
+        f"{_command(task)}, and pass --data DIR"
     )
 
 

@@ -15,7 +15,8 @@ from hanmo.core.errors import UserError
 # In the order of tables. CMRC 2018 has a trial and a challenge set beside the usual three.
 SPLITS = ("train", "dev", "test", "trial", "challenge")
 LABEL = "label"  # the field of a row that holds what is to be predicted
-Columns: TypeAlias = Mapping[str, str | int]
+Column: TypeAlias = str | int | tuple[str, ...]
+Columns: TypeAlias = Mapping[str, Column]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ class Layout:
 
     Attributes:
         columns: field of the kind ("text_a", "text_b", "label") → the file's column name, JSON key
-            ("target.span1_text" for a nested one) or column number from 0.
+            ("target.span1_text" for a nested one) or column number from 0. Several names: versions
+            of the file differ, and the first one that a row has is taken.
         reader: name in `readers.READERS`; empty: by the file's suffix.
         quoted: a TSV whose fields may be quoted as in CSV; by default quotes are ordinary text.
         delimiter: between a TSV's fields; empty: a tab.
@@ -96,13 +98,16 @@ class Download:
         url: where it is.
         file: what it is called here; of an archive, its name.
         sha256: of the file as it lies there; empty: not known to this project (unverified).
-        members: of a zip archive: path inside → file name to unpack it as.
+        members: of a zip archive: name inside, or the end of its path there (archives differ in
+            their folders) → file name to unpack it as.
+        note: what a user must know of it, as "third-party copy".
     """
 
     url: str
     file: str
     sha256: str = ""
     members: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +128,8 @@ class Task:
         tabled: how many of the metrics tables show.
         settings: published fine-tuning settings, of models of BERT-base's size and larger.
         small_learning_rate: of smaller models, where it is not the usual one (`protocol.py`).
+        electra_learning_rates: "small", "base", "large" → of ELECTRAs of that size, where they are
+            not the usual ones.
         embedded: folder inside the package that holds the files, for a task that comes with it.
         folder: folder of the files when `--data` is not given (a task file's own folder).
         folders: further names of the task's folder under `--data`.
@@ -133,7 +140,8 @@ class Task:
         licence: terms of the data.
         published: the task's name in `report/published_results.csv`; empty when it has none.
         corpus: name of the texts that it shares with other tasks; empty: none.
-        rows: split → published number of usable rows.
+        rows: split, or the name of one of its files that holds another number → published number of
+            usable rows.
     """
 
     name: str
@@ -154,6 +162,7 @@ class Task:
     tabled: int = 1
     settings: Settings = Settings()
     small_learning_rate: float | None = None
+    electra_learning_rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
     embedded: str = ""
     folder: str = ""
     folders: tuple[str, ...] = ()
@@ -176,6 +185,10 @@ class Task:
             header=self.header,
             keep=self.keep,
         )
+
+    def published_rows(self, split: str, file: str) -> int | None:
+        """Return how many usable rows a file of a split has as published; None: not known."""
+        return self.rows.get(file, self.rows.get(split))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ _TABLES = ("options", "keep", "renamed_labels")
 _NOT_IN_FILES = frozenset(
     {
         *("folder", "embedded", "folders", "layouts", "downloads", "request", "rows"),
-        "small_learning_rate",
+        *("small_learning_rate", "electra_learning_rates"),
     }
 )
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hanmo.core import config as configuration
+from hanmo.core import flags as flag_names
 from hanmo.core import registry
 from hanmo.core.config import parse, read, resolved, write
 from hanmo.core.conform import conform, element, without_none
@@ -94,6 +95,28 @@ def test_defaults_then_file_then_flags(file: Path) -> None:
     assert toy("--config", str(file)) == from_file
     assert toy(f"--config={file}", "--rate", "0.9") == dataclasses.replace(from_file, rate=0.9)
     assert toy("--rate=0.9", "--config", str(file), "--name", "x").name == "x"
+
+
+def test_a_field_whose_name_is_a_keyword(file: Path) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Keyword:
+        """Settings.
+
+        Attributes:
+            from_: A file at hand.
+        """
+
+        from_: Path | None = None
+
+    module = cast(ModuleType, SimpleNamespace(__doc__="A toy.", Config=Keyword))
+    made = parse("toy", module, ["--from", "a.zip"])
+    assert made == Keyword(Path("a.zip"))
+    assert resolved(made, module) == {"from": "a.zip"}
+    file.write_text('from = "a.zip"\n')
+    assert parse("toy", module, ["--config", str(file)]) == made
+    file.write_text('from_ = "a.zip"\n')
+    assert "did you mean 'from'?" in refusal("--config", str(file), module=module)
+    assert parse("toy", module, []) == Keyword()
 
 
 def test_json_files_as_well(tmp_path: Path) -> None:
@@ -350,7 +373,10 @@ def configs(draw: st.DrawFn, module: ModuleType) -> Any:
     for field, (package, attribute) in plugins.items():
         made = getattr(registry.load(package, values[field]), attribute)
         values["options"] = {flag.name: draw(values_of(flag.type)) for flag in flags_of(made)}
-    return module.Config(**values)
+    fields = {
+        flag_names.shown(field.name): field.name for field in dataclasses.fields(module.Config)
+    }
+    return module.Config(**{fields[name]: value for name, value in values.items()})
 
 
 @pytest.mark.parametrize("command", COMMANDS)

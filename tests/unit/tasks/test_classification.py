@@ -3,10 +3,11 @@
 import dataclasses
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanmo.tasks.kind import load_kind
+from hanmo.tasks.kind import RowSkipped, load_kind
 from hanmo.tasks.kinds._pooled import fit
 from hanmo.tasks.task import Example, Settings, Task
 from training_cases import CHARACTERS, tokenizer
@@ -77,3 +78,36 @@ def test_the_most_probable_label_is_the_answer() -> None:
     first, second = KIND.decode(features, {"label": logits}, TASK)
     assert (first.id, first.answer, first.scores) == ("x", "good", {"bad": 0.25, "good": 0.75})
     assert (second.id, second.answer, second.scores) == ("y", "bad", {"bad": 1.0, "good": 0.0})
+
+
+CRIMES = dataclasses.replace(TASK, labels=())
+
+
+def gold(label: object, **options: str) -> object:
+    """The label that is read of a row."""
+    row = {"text_a": "x", "label": label}
+    return load_kind("classification", options).read("1", row, CRIMES, train=True).gold
+
+
+def test_labels_that_are_lists() -> None:
+    assert gold(["盗窃", "抢劫"], several="first") == "盗窃"
+    assert gold(["盗窃"], several="first") == gold(["盗窃"], several="skip") == "盗窃"
+    assert gold([3, 4], several="first") == "3"
+    assert gold("盗窃", several="skip") == "盗窃"
+    assert gold(None, several="first") is None
+    with pytest.raises(RowSkipped) as skipped:
+        gold(["盗窃", "抢劫"], several="skip")
+    assert skipped.value.reason == "several_labels"
+    for options in ({}, {"several": "error"}):
+        with pytest.raises(ValueError, match=r"label: got the list .*several = .first. or .skip."):
+            gold(["盗窃"], **options)
+    for several in ("first", "skip"):
+        with pytest.raises(ValueError, match="an empty list"):
+            gold([], several=several)
+
+
+def test_characters_that_labels_lose() -> None:
+    brackets = {"several": "first", "label_without": "[]"}
+    assert gold(["[引诱、容留、介绍]卖淫"], **brackets) == "引诱、容留、介绍卖淫"
+    assert gold("[a]") == "[a]"
+    assert gold(None, label_without="[]") is None

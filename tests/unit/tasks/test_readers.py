@@ -113,6 +113,28 @@ def test_json_lines(tmp_path: Path) -> None:
     )
 
 
+def test_versions_of_a_file_name_a_column_differently(tmp_path: Path) -> None:
+    columns = {"label": ("label", "gold.label"), "text_a": "text"}
+    content = '{"text": "a", "gold": {"label": "1"}}\n{"text": "b", "label": "0", "gold": {}}\n'
+    got = read(tmp_path / "a.jsonl", content, columns=columns)
+    assert [row["label"] for _, row in got] == ["1", "0"]
+    content += '{"text": "c"}\n'
+    got = read(tmp_path / "a.jsonl", content, columns=columns, optional=frozenset({"label"}))
+    assert got[2] == (3, {"label": None, "text_a": "c"})
+    assert "a.jsonl:3: no column 'label' or 'gold.label' for label; there: text" in message(
+        tmp_path / "a.jsonl", content, columns=columns
+    )
+    columns = {"label": ("label", "gold"), "text_a": "text"}
+    for header in ("text\tgold\tx", "text\tlabel\tgold", "text\tlabel\t"):
+        content = f"{header}\na\t1\t2\n"
+        assert read(tmp_path / "a.tsv", content, columns=columns) == [
+            (2, {"label": "1", "text_a": "a"})
+        ]
+    assert "no column 'label' or 'gold' for label; there: text, " in message(
+        tmp_path / "a.tsv", "text\t\t\na\t1\t2\n", columns=columns
+    )
+
+
 def test_compressed_files_are_read_by_the_suffix_below(tmp_path: Path) -> None:
     path = tmp_path / "a.csv.xz"
     path.write_bytes(lzma.compress(b"label,text\n1,a\n"))

@@ -1,15 +1,20 @@
 """Entries with one text and one label: sentiment, topics, charges."""
 
-from hanmo.tasks.task import Layout, Settings, Task
+from hanmo.tasks.suite import _clue
+from hanmo.tasks.task import Download, Settings, Task
 
-_CLUE = "https://github.com/CLUEbenchmark/CLUE"
-_CLUE_PAPER = "Xu et al. 2020, CLUE: A Chinese Language Understanding Evaluation Benchmark"
-_JSON = {"train": ("train.json",), "dev": ("dev.json",), "test": ("test.json",)}
-_FEW = {
-    "train": ("train.json", "train_few_all.json"),
-    "dev": ("dev.json", "dev_few_all.json"),
-    "test": ("test.json", "test_public.json"),
-}
+# Checksums: those of CLUE's archives see `_clue.py`; CAIL 2018's is recorded by a third party
+# (huggingface/datasets) for this address; that of the titles is of this project's copy, said to be
+# of this commit (unverified). No checksum: none is known.
+_HFL = (
+    "https://raw.githubusercontent.com/ymcui/Chinese-BERT-wwm/"
+    "6076022237f544ca14aeba2f81ddaba94ba72ddb/data"
+)
+_TITLES = (
+    "https://raw.githubusercontent.com/649453932/Chinese-Text-Classification-Pytorch/"
+    "6cb26819af7b646275aff8a4693676f2849e67f6/THUCNews/data"
+)
+_THUCTC = "Sun et al. 2016, THUCTC: An Efficient Chinese Text Classifier (as recalled)"
 
 ENTRIES = (
     Task(
@@ -30,9 +35,17 @@ ENTRIES = (
             learning_rate=2e-5,
             epochs=3,
             source="learning rate: Chinese-BERT-wwm README (BERT and wwm models); length, batch "
-            "and epochs: technical report of BERT-wwm, as recalled; warm-up: its issue 36",
+            "and epochs: technical report of BERT-wwm, as recalled (the same in "
+            "Chinese-MobileBERT's README); warm-up: default of Google's run_classifier.py",
         ),
         source="https://github.com/ymcui/Chinese-BERT-wwm (data/chnsenticorp)",
+        downloads=(
+            Download(
+                f"{_HFL}/chnsenticorp/chnsenticorp.zip",
+                "chnsenticorp.zip",
+                members={name: name for name in ("train.tsv", "dev.tsv", "test.tsv")},
+            ),
+        ),
         citation="Tan and Zhang 2008, An empirical study of sentiment analysis for Chinese "
         "documents",
         licence="none stated; research use",
@@ -42,7 +55,7 @@ ENTRIES = (
     Task(
         name="tnews",
         kind="classification",
-        splits=_JSON,
+        splits=_clue.SPLITS,
         columns={"label": "label", "text_a": "sentence"},
         reader="jsonl",
         # 105 and 111 are not used by the release.
@@ -53,18 +66,21 @@ ENTRIES = (
             batch_size=32,
             learning_rate=2e-5,
             epochs=3,
-            source="CLUE baselines, run_classifier_tnews.sh; warm-up: this project's default",
+            source=_clue.script("tnews", "8da4a68723") + "; CLUE's own table: batch 16",
         ),
-        source=f"{_CLUE} (tnews_public)",
-        citation=_CLUE_PAPER,
-        licence="none stated; research use",
+        source=f"{_clue.PAGE} (tnews_public)",
+        downloads=_clue.archive(
+            "tnews_public.zip", "77c476e70cfe0b014a81b84c6e1db2142a8a2f52f4ae0a8216aa75e673933462"
+        ),
+        citation=_clue.PAPER,
+        licence=_clue.LICENCE,
         published="TNEWS",
-        rows={"train": 53360, "dev": 10000},
+        rows={"train": 53360, "dev": 10000, "test": 10000},
     ),
     Task(
         name="iflytek",
         kind="classification",
-        splits=_FEW,
+        splits=_clue.FEW_SPLITS,
         columns={"label": "label", "text_a": "sentence"},
         reader="jsonl",
         labels=tuple(str(label) for label in range(119)),
@@ -74,27 +90,33 @@ ENTRIES = (
             batch_size=32,
             learning_rate=2e-5,
             epochs=3,
-            source="CLUE baselines",
+            source=_clue.script("iflytek", "29614fcd99"),
         ),
-        source=f"{_CLUE} (iflytek_public)",
-        citation=_CLUE_PAPER,
-        licence="none stated; research use",
+        source=f"{_clue.PAGE} (iflytek_public)",
+        downloads=_clue.archive(
+            "iflytek_public.zip",
+            "c59b961b29f1d0bad0c5e01aa62e4a61a80e9cfb980ce89b06c000851fbb3b06",
+        ),
+        citation=_clue.PAPER,
+        licence=_clue.LICENCE,
+        rows={
+            **{"train": 12133, "dev": 2599, "test": 2600},
+            "train_few_all.json": 3024,
+            "dev_few_all.json": 1373,
+            "test_public.json": 1749,
+        },
     ),
     Task(
         name="thucnews",
         kind="classification",
-        folders=("thucnews_title",),
         splits={
-            "train": ("train.txt", "cnews.train.txt"),
-            "dev": ("dev.txt", "cnews.val.txt"),
-            "test": ("test.txt", "cnews.test.txt"),
+            "train": ("cnews.train.txt",),
+            "dev": ("cnews.val.txt",),
+            "test": ("cnews.test.txt",),
         },
-        columns={"text_a": 0, "label": 1},
+        columns={"label": 0, "text_a": 1},
         reader="tsv",
-        layouts={
-            name: Layout(columns={"label": 0, "text_a": 1}, reader="tsv")
-            for name in ("cnews.train.txt", "cnews.val.txt", "cnews.test.txt")
-        },
+        labels=(*("体育", "财经", "房产", "家居", "教育", "科技", "时尚", "时政", "游戏", "娱乐"),),
         metrics=("accuracy", "macro_f1"),
         settings=Settings(
             max_length=512,
@@ -102,17 +124,52 @@ ENTRIES = (
             learning_rate=2e-5,
             epochs=3,
             source="rate: Chinese-BERT-wwm README; length, batch, epochs: technical report of "
-            "BERT-wwm, as recalled",
+            "BERT-wwm, as recalled; warm-up: default of Google's run_classifier.py",
         ),
-        source="http://thuctc.thunlp.org",
-        citation="Sun et al. 2016, THUCTC: An Efficient Chinese Text Classifier",
-        licence="free for research",
+        source="https://github.com/gaussic/text-classification-cnn-rnn (documents, cnews)",
+        request="get THUCNews from http://thuctc.thunlp.org and make the three files with "
+        "helper/cnews_group.py of gaussic/text-classification-cnn-rnn",
+        citation=_THUCTC,
+        licence="free for research, terms of THUCTC",
         published="THUCNews",
-        rows={"dev": 10000},
+        rows={"train": 50000, "dev": 5000, "test": 10000},
+    ),
+    Task(
+        name="thucnews-title",
+        kind="classification",
+        folders=("thucnews_title",),
+        splits={"train": ("train.txt",), "dev": ("dev.txt",), "test": ("test.txt",)},
+        columns={"text_a": 0, "label": 1},
+        reader="tsv",
+        labels=tuple(str(label) for label in range(10)),
+        metrics=("accuracy", "macro_f1"),
+        settings=Settings(
+            max_length=32,
+            batch_size=128,
+            learning_rate=5e-5,
+            epochs=3,
+            source="649453932/Bert-Chinese-Text-Classification-Pytorch@1180212e9a models/bert.py; "
+            "warm-up: this project's default",
+        ),
+        source="https://github.com/649453932/Chinese-Text-Classification-Pytorch (titles)",
+        downloads=(
+            Download(f"{_TITLES}/train.txt", "train.txt"),
+            Download(
+                f"{_TITLES}/dev.txt",
+                "dev.txt",
+                "6ed73aa2c57ee1560c8f76570d48735c4b1c29ae4983fe3523d56e115813e175",
+            ),
+            Download(f"{_TITLES}/test.txt", "test.txt"),
+        ),
+        citation=_THUCTC,
+        licence="repository MIT; the texts: terms of THUCTC, research",
+        rows={"train": 180000, "dev": 10000, "test": 10000},
     ),
     Task(
         name="cail2018",
         kind="classification",
+        # An accusation is written with brackets or without: [引诱、容留、介绍]卖淫.
+        options={"several": "first", "label_without": "[]"},
         splits={
             "train": ("data_train.json", "train.json"),
             "dev": ("data_valid.json", "dev.json"),
@@ -126,12 +183,28 @@ ENTRIES = (
             batch_size=32,
             learning_rate=3e-5,
             epochs=3,
-            source="this project's choice",
+            source="this project's choice; ELECTRA's rates: Chinese-ELECTRA README, its section on "
+            "legal models; that they are of these files with the first accusation is inferred",
         ),
+        electra_learning_rates={"small": 5e-4, "base": 3e-4, "large": 1e-4},
         source="https://github.com/china-ai-law-challenge/CAIL2018",
-        citation="Xiao et al. 2018, CAIL2018: A Large-Scale Legal Dataset for Judgment Prediction",
+        downloads=(
+            Download(
+                "https://cail.oss-cn-qingdao.aliyuncs.com/CAIL2018_ALL_DATA.zip",
+                "CAIL2018_ALL_DATA.zip",
+                "3c05dfdade742f8b0d5e782d174475e7769448a5f407bfb7f14f0aed72d61d4a",
+                {
+                    f"exercise_contest/{name}": name
+                    for name in ("data_train.json", "data_valid.json", "data_test.json")
+                },
+                note="939 MiB; its exercise_contest is used",
+            ),
+        ),
+        citation="Xiao et al. 2018, CAIL2018: A Large-Scale Legal Dataset for Judgment Prediction, "
+        "arXiv:1807.02478",
         licence="none stated; contest data, research use",
         published="CAIL2018-crime",
+        rows={"train": 154592, "dev": 17131, "test": 32508},
     ),
     Task(
         name="sample-reviews",
@@ -152,5 +225,6 @@ ENTRIES = (
         source="comes with hanmo",
         citation="written for hanmo",
         licence="Apache-2.0",
+        rows={"train": 320, "dev": 60, "test": 60},
     ),
 )
