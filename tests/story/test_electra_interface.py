@@ -187,6 +187,9 @@ def test_trials_answers_and_a_run_that_is_only_scored(
     write_questions(data(root, "drcd", "eval.json"))
     assert finetune(root, {**own, "do_train": False}) == 2
     assert "predicted other data for" in capsys.readouterr().err
+    capsys.readouterr()
+    assert finetune(root, {**own, "do_eval": False, "do_test": False, "do_train": False}) == 0
+    assert capsys.readouterr().out.startswith("nothing to score; runs: ")
     # Other settings: the run is replaced, as upstream empties the folder.
     assert finetune(root, {**own, "doc_stride": 8}) == 0
     assert "was made with other settings; made again" in capsys.readouterr().err

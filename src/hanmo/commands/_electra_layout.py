@@ -228,22 +228,21 @@ def _files(places: Places, hparams: Hparams, given: Mapping[str, Any]) -> dict[s
         say(f"{files.pop('test')}: no such file; the test split is left out")
         missing.remove("test")
     if missing:
-        names = ", ".join(files[split].name for split in missing)
+        names = [files[split].name for split in missing]
         switches = {"dev": '"do_eval": false', "test": '"do_test": false'}
         hints = [f"or set {switches[split]}" for split in missing if split in switches]
         raise UserError(
-            f"{places.data}: no {names}{_elsewhere(places, suffix)}; expected "
+            f"{places.data}: no {', '.join(names)}{_elsewhere(places, names)}; expected "
             f"{', '.join(path.name for path in files.values())} of {places.task} there"
             + (f", {' and '.join(hints)}" if hints and "train" not in missing else "")
         )
     return files
 
 
-def _elsewhere(places: Places, suffix: str) -> str:
+def _elsewhere(places: Places, names: list[str]) -> str:
     """Say whether the files are where upstream's README, unlike its code, wants them."""
     folder = places.data_dir / "models" / places.task
-    there = [f"{name}.{suffix}" for name in FILES.values()]
-    there = [name for name in there if (folder / name).is_file()]
+    there = [name for name in names if (folder / name).is_file()]
     if not there:
         return ""
     return (

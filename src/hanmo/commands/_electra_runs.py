@@ -82,14 +82,16 @@ def run(asked: Asked, make: Make) -> dict[str, Any]:
     scored: list[_Scored] = []
     for one in planned:
         _provide(one, hparams, asked.overwrite, json.dumps(given, ensure_ascii=False), make)
-        splits = [split for split in one.files if split in FILES and split != "train"]
-        for split in splits:
+        for split in (name for name in one.files if name != "train"):
             scored.append(_scored(one, split))
             _write(places, hparams, scored)
+    runs = planned[0].out.parent
+    where = f"results: {places.results('txt')}" if scored else f"nothing to score; runs: {runs}"
     return {
-        "text": "\n".join([*_lines(places, scored), f"results: {places.results('txt')}"]),
+        "text": "\n".join([*_lines(places, scored), where]),
         "json": {
-            "results": str(places.results("txt")),
+            "runs": str(runs),
+            "results": str(places.results("txt")) if scored else None,
             "trials": [
                 {"trial": one.trial, "split": FILES[one.split], **one.scores} for one in scored
             ],
