@@ -262,7 +262,9 @@ def test_mistakes_are_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -
     assert "no eval.tsv; expected" in says({"do_test": True})
     assert "no finished run" in says({"do_train": False})
     assert "upstream trains several tasks jointly" in says({"task_names": ["xnli", "drcd"]})
-    assert "task_names: no 'bq' here; did you mean 'bqcorpus'?" in says({"task_names": ["bq"]})
+    assert "task_names: no 'bqcorpu' here; did you mean 'bqcorpus'?" in says(
+        {"task_names": ["bqcorpu"]}
+    )
     assert "vocab_size: got 30,522" in says({"vocab_size": 30522})
     message = says({"model_size": "base", "model_hparam_overrides": {}, "embedding_size": None})
     assert "hidden_size is 32, not 768; num_hidden_layers is 2, not 12" in message
