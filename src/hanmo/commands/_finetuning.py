@@ -134,7 +134,10 @@ def _epochs(
         device=device.name,
     )
     optimizer = build_optimizer(
-        model, learning_rate=settings.learning_rate, layer_decay=settings.layer_decay
+        model,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        layer_decay=settings.layer_decay,
     )
 
     def learning_rate(step: int) -> float:

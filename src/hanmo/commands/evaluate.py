@@ -76,6 +76,7 @@ class Config:
         layer_decay: Decay of the rate from layer to layer, downwards; default: each model's.
         schedule: Of the rate: "bert" or "electra"; default: each model's.
         clip_norm: Gradients are clipped to this norm; default: each model's.
+        weight_decay: Decoupled decay of the weights; default: each task's.
         set: Options of the kind of task, as doc_stride=64, for all tasks.
         dropout: Replaces the dropout of the models' config.json.
         select: Weights that are scored: of the "last" epoch, or of the "best" on dev.
@@ -102,6 +103,7 @@ class Config:
     layer_decay: float | None = None
     schedule: str | None = None
     clip_norm: float | None = None
+    weight_decay: float | None = None
     set: list[str] | None = None
     dropout: float | None = None
     select: str = "last"

@@ -13,12 +13,18 @@ A run is the unit: an interrupted one starts again. The recipe is BERT's: AdamW,
 decay, the last epoch's weights.
 
     hanmo finetune work/lert --task chnsenticorp --data data --seed 1 --out work/runs/seed-1
+
+Chinese-ELECTRA's interface (docs/electra.md) takes the model, the data and all settings from its
+directory and its JSON; the runs lie in D/models/M/finetuning_models, results in D/models/M/results.
+
+    hanmo finetune --data-dir D --model-name M --hparams params_cmrc2018.json
 """
 
 import dataclasses
 import shlex
 import time
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,10 +39,13 @@ from hanmo.tasks.task import TUNABLE, Task, with_settings
 from hanmo.text.vocab import vocab_file
 
 if TYPE_CHECKING:
+    from hanmo.commands._electra_layout import Planned
     from hanmo.commands._finetuning import Trained
     from hanmo.tasks.prepared import Prepared
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_ELECTRA = ("data_dir", "model_name", "hparams")
+_BESIDE_ELECTRA = (*_ELECTRA, "precision", "threads", "cache", "name", "overwrite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,7 @@ class Config:
         layer_decay: Decay of the rate from layer to layer, downwards; default: the model's.
         schedule: Of the rate: "bert" or "electra"; default: the model's.
         clip_norm: Gradients are clipped to this norm; default: the model's.
+        weight_decay: Decoupled decay of the weights; default: the task's.
         set: Of the kind of task, as doc_stride=64; `hanmo tasks show TASK` lists them.
         dropout: Replaces the dropout of the model's config.json.
         select: Weights that are scored: of the "last" epoch, or of the "best" on dev.
@@ -69,11 +79,15 @@ class Config:
         cache: Keep encoded examples for other runs (in $HANMO_CACHE, or the user's cache folder).
         name: Name of the model in tables; default: its folder's name.
         overwrite: Replace a run that was made with other settings.
+        data_dir: Chinese-ELECTRA's data directory D; see above.
+        model_name: Model M of that directory: D/models/M.
+        hparams: Chinese-ELECTRA's settings: a JSON file, or JSON itself.
     """
 
-    model: Path = field(metadata={"positional": True})
-    task: str
-    out: Path
+    # None only together with the last three, which `run` looks at first.
+    model: Path = field(metadata={"positional": True, "unless": _ELECTRA})
+    task: str = field(metadata={"unless": _ELECTRA})
+    out: Path = field(metadata={"unless": _ELECTRA})
     data: Path | None = None
     seed: int = 1
     init: Literal["pretrained", "random"] = "pretrained"
@@ -85,6 +99,7 @@ class Config:
     layer_decay: float | None = None
     schedule: str | None = None
     clip_norm: float | None = None
+    weight_decay: float | None = None
     set: list[str] | None = None
     dropout: float | None = None
     select: Literal["last", "best"] = "last"
@@ -96,6 +111,9 @@ class Config:
     cache: bool = True
     name: str | None = None
     overwrite: bool = False
+    data_dir: Path | None = None
+    model_name: str | None = None
+    hparams: str | None = None
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -107,30 +125,98 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         UserError: bad settings, data or model, or a loss that is not finite.
     """
-    from hanmo.commands import _finetuning
     from hanmo.tasks.splits import locate
 
+    if any(getattr(config, name) is not None for name in _ELECTRA):
+        return _run_as_electra(config)
     usual = as_published(find_task(config.task), config.model)
     task = with_options(usual, config.set)
     task = with_settings(task, **{k: getattr(config, k) for k in TUNABLE})
     config = _resolved(config, task)
     _check(config)
-    files = _wanted(task, locate(task, config.data), config.splits)
+    return _run(config, task, _wanted(task, locate(task, config.data), config.splits), usual)
+
+
+def _run_as_electra(asked: Config) -> dict[str, Any]:
+    """Make the runs that Chinese-ELECTRA's settings ask for."""
+    from hanmo.commands import _electra_runs
+
+    for one in dataclasses.fields(Config):
+        value = getattr(asked, one.name)
+        usual = None if one.default is dataclasses.MISSING else one.default
+        if one.name not in _BESIDE_ELECTRA and value != usual:
+            word = one.name.upper() if one.metadata.get("positional") else f"--{one.name}"
+            raise UserError(
+                f"finetune: {word.replace('_', '-')}: got {value}; with --data-dir it follows from "
+                "the directory and from --hparams (docs/electra.md); leave it out"
+            )
+
+    def make(planned: "Planned", given: str, overwrite: bool) -> None:
+        config = Config(
+            planned.model,
+            planned.task.name,
+            planned.out,
+            seed=planned.trial,
+            set=planned.set,
+            precision=asked.precision,
+            threads=asked.threads,
+            save_model=planned.keeps,
+            cache=asked.cache,
+            name=asked.name,
+            overwrite=overwrite,
+        )
+        task = with_options(planned.task, planned.set)
+        _run(
+            _resolved(config, task),
+            task,
+            planned.files,
+            as_published(find_task(planned.task.name), planned.model),
+            vocab=planned.vocab,
+            asked=dataclasses.replace(asked, hparams=given),
+        )
+
+    return _electra_runs.run(asked, make)
+
+
+def _run(
+    config: Config,
+    task: Task,
+    files: Mapping[str, Path],
+    usual: Task,
+    *,
+    vocab: Path | None = None,
+    asked: Config | None = None,
+) -> dict[str, Any]:
+    """Make one run.
+
+    Args:
+        config: with every setting of the task.
+        task: as it is trained.
+        files: split → file.
+        usual: the task with the published settings.
+        vocab: vocabulary that lies outside the model's folder.
+        asked: the settings that repeat the run; default: `config`.
+    """
+    from hanmo.commands import _finetuning
+
+    asked = asked or config
     warnings = _warnings(config.model, task)
     for text in warnings:
         say(f"warning: {text}")
     content = {
-        k: v for k, v in plain(config).items() if k not in {"model", "data", "threads", "cache"}
+        k: v
+        for k, v in plain(config).items()
+        if k not in {"model", "data", "threads", "cache", *_ELECTRA}
     }
     inputs = {
-        **{f"model/{path.name}": path for path in _model_files(config.model)},
+        **{f"model/{path.name}": path for path in _model_files(config.model, vocab)},
         **{f"{split}": path for split, path in files.items()},
     }
     started = time.perf_counter()
     prepared = None
     if config.overwrite or not (config.out / MANIFEST).is_file():
         # Before the folder is begun, so that a mistake in the data leaves nothing behind.
-        prepared = _prepare(config, task, files)
+        prepared = _prepare(config, task, files, vocab)
     with building(
         config.out,
         kind="run",
@@ -145,16 +231,17 @@ def run(config: Config) -> dict[str, Any]:
             metrics = _finetuning.record(config, prepared, trained)
             metrics["changed"] = _changed(config, usual)
             metrics["warnings"] = warnings
-            metrics["command"] = command_line(config)
+            metrics["command"] = command_line(asked)
             metrics["seconds"]["total"] = round(time.perf_counter() - started, 2)
             _write(build.dir, config, prepared, trained, metrics)
+            configuration.write(build.dir / configuration.CONFIG_FILE, plain(asked))
             build.counts.update(_counts(metrics))
         return {"run": str(config.out), **build.counts}
 
 
 def command_line(config: Config) -> str:
     """Return the command that repeats a run; settings at their default are left out."""
-    words = ["hanmo", "finetune", str(config.model)]
+    words = ["hanmo", "finetune", *([str(config.model)] if config.model else [])]
     for one in dataclasses.fields(Config):
         value = getattr(config, one.name)
         if one.name == "model" or value is None or value == one.default:
@@ -167,7 +254,9 @@ def command_line(config: Config) -> str:
     return shlex.join(words)
 
 
-def _prepare(config: Config, task: Task, files: dict[str, Path]) -> "Prepared":
+def _prepare(
+    config: Config, task: Task, files: Mapping[str, Path], vocab: Path | None
+) -> "Prepared":
     from hanmo.tasks.prepared import describe, prepare
     from hanmo.train.optim import schedule_named
 
@@ -176,6 +265,7 @@ def _prepare(config: Config, task: Task, files: dict[str, Path]) -> "Prepared":
         task,
         files,
         config.model,
+        vocab=vocab,
         limit=config.limit_train,
         seed=config.seed,
         cached=config.cache,
@@ -242,9 +332,9 @@ def _changed(config: Config, published: Task) -> dict[str, Any]:
     return {k: getattr(config, k) for k, value in usual.items() if getattr(config, k) != value}
 
 
-def _model_files(folder: Path) -> list[Path]:
-    """Return the files of a model folder that a run depends on."""
-    there = [vocab_file(folder), *(folder / name for name in ("config.json", *_WEIGHTS))]
+def _model_files(folder: Path, vocab: Path | None) -> list[Path]:
+    """Return the files of a model folder that a run depends on, and its vocabulary."""
+    there = [vocab or vocab_file(folder), *(folder / name for name in ("config.json", *_WEIGHTS))]
     there = [path for path in there if path.is_file()]
     return there[:3]  # model.safetensors is read when both forms of the weights are there
 
@@ -300,7 +390,6 @@ def _write(
             write_json(folder / f"predictions-{split}.json", texts)
     if config.save_model:
         _finetuning.save(folder / "model", prepared, trained)
-    configuration.write(folder / configuration.CONFIG_FILE, plain(config))
     write_json(folder / "metrics.json", metrics)
 
 

@@ -34,6 +34,10 @@ _REFUSED = "refused"  # beside it: the last run ended with a mistake of the user
 _NOT_CONTENT = frozenset({"out", "workers", "overwrite", "resume", "config"})
 
 
+class OtherSettingsError(UserError):
+    """A folder is there that was made with other settings or from other inputs."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Manifest:
     """What a finished folder says of itself."""
@@ -281,7 +285,7 @@ def _already_there(out: Path, identity: dict[str, Any], overwrite: bool, free: _
     made = {"kind": manifest.kind, "config": manifest.config, "inputs": manifest.inputs}
     changed = _differences(made, identity, free)
     if changed:
-        raise UserError(
+        raise OtherSettingsError(
             f"{out}: already finished with other settings ({'; '.join(changed)}); "
             "choose another --out, or pass --overwrite to replace it"
         )
@@ -298,7 +302,7 @@ def _start(
     if left is not None and not overwrite and (resumes or left == manifest):
         changed = _differences(json.loads(left.read_text(encoding="utf-8")), identity, free)
         if changed and not refused.exists():
-            raise UserError(
+            raise OtherSettingsError(
                 f"{partial}: left by an interrupted run with other settings "
                 f"({'; '.join(changed)}); repeat those settings to continue it, "
                 "or pass --overwrite to start again"

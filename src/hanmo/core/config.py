@@ -252,7 +252,7 @@ def _parser(
 def _add(parser: Any, flag: Flag, name: str, *, positional: bool = False) -> None:
     text = flag.help
     if flag.default is REQUIRED:
-        text += " (required)"
+        text += f" (required without --{hyphens(flag.unless[0])})" if flag.unless else " (required)"
     elif flag.default is not None and not positional:
         text += f" (default: {plain(flag.default)})"
     options: dict[str, Any] = {"help": text.replace("%", "%%"), "metavar": name.upper()}
@@ -325,6 +325,8 @@ def _fill(
     missing = []
     for flag in flags:
         value = _typed(flag, values.get(flag.name))
+        if value is REQUIRED and any(values.get(name) is not None for name in flag.unless):
+            value = None
         if value is REQUIRED:
             missing.append(flag.name.upper() if flag.positional else f"--{hyphens(flag.name)}")
         chosen[flag.name] = value

@@ -1,8 +1,9 @@
 """Flags: those that a dataclass describes, and how the words of a command line belong to them.
 
 In: a frozen dataclass whose docstring has an "Attributes:" section. Out: a `Flag` for each field,
-with its type, default and help. A field with metadata `positional=True` is a word without a flag.
-A field whose name would be a keyword of Python ends in "_", its flag does not: `from_`, --from.
+with its type, default and help. A field with metadata `positional=True` is a word without a flag;
+one with `unless=("x", "y")` may be left out where `--x` or `--y` is given. A field whose name would
+be a keyword of Python ends in "_", its flag does not: `from_`, --from.
 
     [flag.name for flag in flags_of(Config)]                # ["shards", "steps"]
     parted({"--steps": None}, ["--steps", "5", "shards"])   # ["shards"], ["--steps", "5"]
@@ -21,13 +22,17 @@ REQUIRED = object()
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Flag:
-    """One setting: its name, type, default (or `REQUIRED`) and help line."""
+    """One setting: its name, type, default (or `REQUIRED`) and help line.
+
+    A required one may be left out where one of the flags `unless` is given; it is None then.
+    """
 
     name: str
     type: Any
     default: Any
     help: str
     positional: bool = False
+    unless: tuple[str, ...] = ()
 
 
 def flags_of(config: type) -> list[Flag]:
@@ -45,7 +50,9 @@ def flags_of(config: type) -> list[Flag]:
             default = REQUIRED
         positional = bool(field.metadata.get("positional"))
         text = helps.get(field.name, "")
-        flags.append(Flag(shown(field.name), hints[field.name], default, text, positional))
+        unless = tuple(field.metadata.get("unless", ()))
+        name = shown(field.name)
+        flags.append(Flag(name, hints[field.name], default, text, positional, unless))
     return flags
 
 

@@ -39,6 +39,7 @@ def prepare(
     files: Mapping[str, Path],
     model: Path,
     *,
+    vocab: Path | None = None,
     limit: int | None = None,
     seed: int = 0,
     cached: bool = True,
@@ -49,6 +50,7 @@ def prepare(
         task: with the settings to use.
         files: split → file; "train" is among them.
         model: folder whose vocabulary and longest sequence count.
+        vocab: vocabulary that lies elsewhere.
         limit: number of training examples to use, drawn by the seed; default: all.
         seed: of that draw.
         cached: look for encoded examples in the cache, and keep them there.
@@ -56,7 +58,7 @@ def prepare(
     Raises:
         UserError: bad data, or a model that does not fit the vocabulary or the length.
     """
-    tokenizer = _tokenizer(task, model)
+    tokenizer = _tokenizer(task, model, vocab or model)
     kind = load_kind(task.kind, task.options)
     splits = {"train": read_split(task, "train", files["train"])}
     task = with_labels(task, splits["train"])
@@ -131,13 +133,13 @@ def _windows(features: Sequence[Features]) -> str:
     return f"; {n:,} windows" if n != len(features) else ""
 
 
-def _tokenizer(task: Task, model: Path) -> Tokenizer:
+def _tokenizer(task: Task, model: Path, vocab: Path) -> Tokenizer:
     shape = read_config(model / CONFIG)
-    tokenizer = Tokenizer.load(model)
+    tokenizer = Tokenizer.load(vocab)
     if tokenizer.size > shape.vocab_size:
         raise UserError(
-            f"{model}: {VOCAB_FILE} has {tokenizer.size:,} pieces, config.json says "
-            f"{shape.vocab_size:,}; the files are of different models"
+            f"{vocab}: {VOCAB_FILE if vocab.is_dir() else 'it'} has {tokenizer.size:,} pieces, "
+            f"config.json says {shape.vocab_size:,}; the files are of different models"
         )
     if task.settings.max_length > shape.max_position_embeddings:
         raise UserError(

@@ -33,6 +33,7 @@ class Settings:
         layer_decay: ELECTRA's layer-wise decay of the learning rate; 1 is none.
         schedule: of the learning rate: "bert" or "electra" (decays during warm-up too).
         clip_norm: the gradient's global norm is clipped to this.
+        weight_decay: decoupled decay of all weights but biases and layer normalisation.
         source: where these numbers come from.
     """
 
@@ -44,6 +45,7 @@ class Settings:
     layer_decay: float = 1.0
     schedule: str = "bert"
     clip_norm: float = 1.0
+    weight_decay: float = 0.01
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -55,6 +57,7 @@ class Settings:
             "warmup_rate": (0 <= self.warmup_rate < 1, "0 or more and below 1"),
             "layer_decay": (0 < self.layer_decay <= 1, "more than 0, up to 1"),
             "clip_norm": (self.clip_norm > 0, "more than 0"),
+            "weight_decay": (0 <= self.weight_decay < 1, "0 or more and below 1"),
         }
         for name, (good, what) in expected.items():
             if not good:
