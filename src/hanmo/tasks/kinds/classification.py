@@ -22,8 +22,7 @@ class Kind(OneLabel):
 
     def read(self, id: str, row: Mapping[str, Any], task: Task, *, train: bool) -> Example:
         """Read a text, or two, and a label."""
-        there = [f for f in ("text_a", "text_b") if f == "text_a" or row.get(f) is not None]
-        return read_texts(id, row, task, there)
+        return read_texts(id, row, task, ("text_a", "text_b"))
 
     def encode(self, example: Example, task: Task, tokenizer: Tokenizer) -> Features:
         """Turn a text or a pair into [CLS] a [SEP] (b [SEP])."""
