@@ -36,7 +36,7 @@ def message(path: Path, content: str | bytes) -> str:
     st.sampled_from(["", "\t-", " NN -"]),
     st.booleans(),
 )
-def test_sentences_come_back(
+def test_sentences_come_back(  # noqa: PLR0917
     tmp_path_factory: pytest.TempPathFactory,
     sentences: list[list[tuple[str, str]]],
     between: str,
@@ -90,7 +90,10 @@ def test_blank_lines_document_marks_and_byte_order_marks(tmp_path: Path) -> None
 
 
 def test_a_file_without_tags(tmp_path: Path) -> None:
-    assert read(tmp_path / "a.txt", "上\n海\n\n市\n") == [(1, ["上", "海"], None), (4, ["市"], None)]
+    assert read(tmp_path / "a.txt", "上\n海\n\n市\n") == [
+        (1, ["上", "海"], None),
+        (4, ["市"], None),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_the_text_alone_is_cut(n_keywords: int, n_text: int, max_length: int) ->
 
 @pytest.mark.parametrize("keywords", [A, None, [1], {A: B}])
 def test_keywords_are_a_list_of_texts(keywords: Any) -> None:
-    with pytest.raises(ValueError, match="keywords: got .*; expected a list of texts"):
+    with pytest.raises(ValueError, match=r"keywords: got .*; expected a list of texts"):
         read(keywords)
 
 

@@ -201,7 +201,9 @@ def test_headers_of_files_read_by_number(tmp_path: Path, first: str, header: str
 def test_headerless_lcqmc_loses_no_row(tmp_path: Path) -> None:
     layout = TASKS["lcqmc"].layout("dev.tsv")
     path = tmp_path / "dev.tsv"
-    path.write_text("开初婚未育证明怎么弄？\t初婚未育情况证明怎么开？\t1\n谁\t啥\t0\n", encoding="utf-8")
+    path.write_text(
+        "开初婚未育证明怎么弄？\t初婚未育情况证明怎么开？\t1\n谁\t啥\t0\n", encoding="utf-8"
+    )
     assert [row.values["label"] for row in read_rows(path, layout)] == ["1", "0"]
 
 
@@ -210,7 +212,9 @@ def test_other_languages_are_not_of_the_task(tmp_path: Path) -> None:
     lines = ["language\tgold_label\tx\tsentence1\tsentence2"]
     lines += [f"{one}\tneutral\t-\t{one}-a\t{one}-b" for one in ("ar", "zh", "en", "zh")]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    got = [(row.id, row.values["text_a"]) for row in read_rows(path, TASKS["xnli"].layout(path.name))]
+    got = [
+        (row.id, row.values["text_a"]) for row in read_rows(path, TASKS["xnli"].layout(path.name))
+    ]
     assert got == [("3", "zh-a"), ("5", "zh-a")]
     path.write_text("gold_label\tsentence1\tsentence2\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"xnli\.dev\.tsv:1: no column 'language'"):

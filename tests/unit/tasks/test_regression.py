@@ -18,9 +18,7 @@ from training_cases import CHARACTERS, TINY, tokenizer
 
 A, B = CHARACTERS[:2]
 KIND = load_kind("regression")
-TASK = Task(
-    name="toy", kind="regression", splits={}, columns={}, settings=Settings(max_length=16)
-)
+TASK = Task(name="toy", kind="regression", splits={}, columns={}, settings=Settings(max_length=16))
 
 
 def read(label: Any, **texts: Any) -> Example:
@@ -29,7 +27,8 @@ def read(label: Any, **texts: Any) -> Example:
 
 
 @pytest.mark.parametrize(
-    ("label", "expected"), [("0", 0.0), ("5", 5.0), (3, 3.0), ("2.5", 2.5), (1.25, 1.25), (None, None)]
+    ("label", "expected"),
+    [("0", 0.0), ("5", 5.0), (3, 3.0), ("2.5", 2.5), (1.25, 1.25), (None, None)],
 )
 def test_numbers_may_be_texts(label: Any, expected: float | None) -> None:
     assert read(label).gold == expected
@@ -37,7 +36,7 @@ def test_numbers_may_be_texts(label: Any, expected: float | None) -> None:
 
 @pytest.mark.parametrize("label", ["", "x", "-0.1", "5.01", "nan", "inf", [], True])
 def test_other_labels_are_refused(label: Any) -> None:
-    with pytest.raises(ValueError, match="label: got .*; expected a number from 0 to 5"):
+    with pytest.raises(ValueError, match=r"label: got .*; expected a number from 0 to 5"):
         read(label)
 
 

@@ -142,7 +142,10 @@ def test_an_answer_that_is_nowhere(tmp_path: Path) -> None:
     assert [one.id for one in skipping.examples] == ["Q1"]
     assert skipping.skipped == {"answer_not_in_context": 1}
     dev = read_split(make_task(), "dev", path)
-    assert [(one.gold, one.fields["span"]) for one in dev.examples] == [((B,), (1, 2)), ((D,), None)]
+    assert [(one.gold, one.fields["span"]) for one in dev.examples] == [
+        ((B,), (1, 2)),
+        ((D,), None),
+    ]
 
 
 def test_an_empty_answer_is_no_answer() -> None:
@@ -165,7 +168,7 @@ def test_hidden_test_sets_have_no_answers_or_empty_lists() -> None:
 @pytest.mark.parametrize("label", ["text", [1], [{"text": 1}], [{"answer_start": 0}], {"text": A}])
 def test_answers_of_another_shape_are_refused(label: Any) -> None:
     row = {"context": A, "question": B, "label": label}
-    with pytest.raises(ValueError, match="answers: got .*; expected a list of"):
+    with pytest.raises(ValueError, match=r"answers: got .*; expected a list of"):
         make().read("Q", row, make_task(), train=True)
 
 
@@ -339,7 +342,7 @@ def test_flags_are_texts_or_booleans(value: object, expected: bool) -> None:
 
 @pytest.mark.parametrize("value", ["yes", 1, "", "0"])
 def test_other_flags_are_refused(value: object) -> None:
-    with pytest.raises(ValueError, match="is_impossible: got .*; expected true, false"):
+    with pytest.raises(ValueError, match=r"is_impossible: got .*; expected true, false"):
         read(A, (A, 0), is_impossible=value)
 
 

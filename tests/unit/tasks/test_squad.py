@@ -105,19 +105,34 @@ def test_a_missing_place_is_minus_one(tmp_path: Path) -> None:
         ({"dta": []}, ': no list "data" at the top; expected SQuAD\'s JSON'),
         ("text", ': no list "data" at the top'),
         ({"data": ["x"]}, ": 'data': got \"['x']\"; expected a list of documents"),
-        ({"data": [{"paragraph": []}]}, ": 'paragraphs': got 'None'; expected a list of paragraphs"),
-        ({"data": [{"paragraphs": [{"context": "x"}]}]}, ": 'qas': got 'None'; expected a list of qu"),
+        (
+            {"data": [{"paragraph": []}]},
+            ": 'paragraphs': got 'None'; expected a list of paragraphs",
+        ),
+        (
+            {"data": [{"paragraphs": [{"context": "x"}]}]},
+            ": 'qas': got 'None'; expected a list of qu",
+        ),
         (["x"], ": a list of str; expected passages"),
         ([{"context_text": "x"}], ": 'qas': got 'None'"),
         ({"data": [document(question(), question())]}, ": question Q1: this id is there twice"),
-        ({"data": [document(question(id=7))]}, ": question no. 1 (7): id: got '7'; expected a text"),
-        ({"data": [document({"id": "Q1"})]}, ": question no. 1 (Q1): question: got 'None'; expected"),
+        (
+            {"data": [document(question(id=7))]},
+            ": question no. 1 (7): id: got '7'; expected a text",
+        ),
+        (
+            {"data": [document({"id": "Q1"})]},
+            ": question no. 1 (Q1): question: got 'None'; expected",
+        ),
         (
             {"data": [{"paragraphs": [{"qas": [question()]}]}]},
             ": question no. 1 (Q1): context: got 'None'; expected a text",
         ),
         ({"data": [document(question(answers="北京"))]}, ": question Q1: answers: got '北京'"),
-        ({"data": [document(question(answers=[{"answer_start": 1}]))]}, ": question Q1: answers: got"),
+        (
+            {"data": [document(question(answers=[{"answer_start": 1}]))]},
+            ": question Q1: answers: got",
+        ),
         (
             {"data": [document(question(answers=[{"text": "x", "answer_start": "1"}]))]},
             ": question Q1: answer_start: got '1'; expected a whole number",

@@ -70,7 +70,7 @@ def sentences(draw: st.DrawFn) -> tuple[str, list[Entity]]:
     st.integers(1, 20),
     st.integers(4, 50),
 )
-def test_gold_entities_come_back(
+def test_gold_entities_come_back(  # noqa: PLR0917
     made: list[tuple[str, list[Entity]]],
     scheme: str,
     written: str,
@@ -148,9 +148,7 @@ def test_a_character_is_one_piece(character: str, expected: str) -> None:
 
 
 def test_labels_are_the_schemes_tags_of_every_type() -> None:
-    assert make().labels(TASK, []) == (
-        *("O", "B-PER", "I-PER", "B-book-title", "I-book-title"),
-    )
+    assert make().labels(TASK, []) == (*("O", "B-PER", "I-PER", "B-book-title", "I-book-title"),)
     assert make(scheme="bieos").labels(dataclasses.replace(TASK, labels=("X",)), []) == (
         *("O", "B-X", "I-X", "E-X", "S-X"),
     )
@@ -163,7 +161,9 @@ def test_labels_are_the_schemes_tags_of_every_type() -> None:
         make().labels(free, [read(A, ["O"], task=free)])
 
 
-@pytest.mark.parametrize("tag", ["", "-PER", "BI-PER", "EM-PER", "B", "B-", "X-PER", "PER", "b-PER"])
+@pytest.mark.parametrize(
+    "tag", ["", "-PER", "BI-PER", "EM-PER", "B", "B-", "X-PER", "PER", "b-PER"]
+)
 def test_unknown_tags_are_refused(tag: str) -> None:
     with pytest.raises(ValueError, match="; expected O, or B-, I-, M-, E- or S- and a type"):
         read(A + B, ["O", tag])
@@ -175,10 +175,10 @@ def test_tags_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="1 tags for 2 characters; expected one each"):
         read(A + B, ["O"])
     for label in ("O O", [1, 2], [], 3):
-        with pytest.raises(ValueError, match="label: got .*; expected tags or entities"):
+        with pytest.raises(ValueError, match=r"label: got .*; expected tags or entities"):
             read(A + B, label)
     for text in (3, [1], {"a": 1}):
-        with pytest.raises(ValueError, match="text: got .*; expected text, or characters"):
+        with pytest.raises(ValueError, match=r"text: got .*; expected text, or characters"):
             read(text, ["O"])
     with pytest.raises(RowSkipped, match="empty_text"):
         read("", [])
@@ -254,7 +254,10 @@ def test_entities_have_inclusive_ends() -> None:
 
 
 def test_nested_entities_are_counted() -> None:
-    label = {"book-title": {B: [[1, 1]], B + C: [[1, 2]]}, "PER": {A + B + C: [[0, 2]], C: [[3, 3]]}}
+    label = {
+        "book-title": {B: [[1, 1]], B + C: [[1, 2]]},
+        "PER": {A + B + C: [[0, 2]], C: [[3, 3]]},
+    }
     made = read(A + B + C + C, label)
     assert made.gold == ("B-PER", "I-PER", "I-PER", "B-PER")
     assert made.noted == ("nested_entity_left_out",) * 2
