@@ -161,6 +161,10 @@ def test_hidden_test_sets_have_no_answers_or_empty_lists() -> None:
         assert make().read("Q", row | more, make_task(), train=False).gold is None
     # In SQuAD 2.0 an empty list says that there is no answer.
     assert CJRC.read("Q", row | {"label": []}, make_task(), train=False).gold == ("",)
+    unmarked = row | {"label": [], "is_impossible": None}
+    assert CJRC.read("Q", unmarked, make_task(), train=False).gold is None
+    marked = row | {"label": [], "is_impossible": True}
+    assert CJRC.read("Q", marked, make_task(), train=False).gold == ("",)
     with pytest.raises(ValueError, match="an empty answer"):
         read(A)
 
