@@ -89,8 +89,8 @@ def random_model(folder: Path, options) -> Path:
 
 def prepare_task(name: str, folder: Path, options):
     """Read and encode a task's training examples, and dev where it is scored."""
-    from hanmo.commands.finetune import as_published
     from hanmo.tasks.prepared import prepare
+    from hanmo.tasks.protocol import as_published
     from hanmo.tasks.splits import locate
     from hanmo.tasks.suite import find_task
 

@@ -23,7 +23,6 @@ directory and its JSON; the runs lie in D/models/M/finetuning_models, results in
 import dataclasses
 import shlex
 import time
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,6 +124,7 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         UserError: bad settings, data or model, or a loss that is not finite.
     """
+    from hanmo.tasks.protocol import as_published, with_options
     from hanmo.tasks.splits import locate
 
     if any(getattr(config, name) is not None for name in _ELECTRA):
@@ -140,6 +140,7 @@ def run(config: Config) -> dict[str, Any]:
 def _run_as_electra(asked: Config) -> dict[str, Any]:
     """Make the runs that Chinese-ELECTRA's settings ask for."""
     from hanmo.commands import _electra_runs
+    from hanmo.tasks.protocol import as_published, with_options
 
     for one in dataclasses.fields(Config):
         value = getattr(asked, one.name)
@@ -278,36 +279,6 @@ def _prepare(
     if not any(one.labelled for name, one in prepared.splits.items() if name != "train"):
         say(f"{task.name}: no dev or test split with labels: the run will have no scores")
     return prepared
-
-
-def as_published(task: Task, model: Path) -> Task:
-    """Return the task with the published settings for a model's family and size."""
-    from hanmo.model.config import read_config
-    from hanmo.tasks.protocol import published
-
-    settings = published(task, read_config(model / "config.json"))
-    return dataclasses.replace(task, settings=settings)
-
-
-def with_options(task: Task, given: list[str] | None) -> Task:
-    """Return the task with options of its kind, as "doc_stride=64".
-
-    Raises:
-        UserError: not NAME=VALUE, no such option, or a value of a wrong type.
-    """
-    from hanmo.tasks.kind import load_kind
-
-    options = dict(task.options)
-    for text in given or []:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(f"--set: got {text!r}; expected NAME=VALUE, as doc_stride=64")
-        try:
-            options[name] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:  # a text without quotation marks
-            options[name] = value
-    load_kind(task.kind, options)
-    return dataclasses.replace(task, options=options)
 
 
 def _warnings(model: Path, task: Task) -> list[str]:

@@ -147,6 +147,23 @@ def load_kind(name: str, options: Mapping[str, Any] | None = None) -> Kind:
     return kind
 
 
+def at_least(kind: Any, **least: int) -> None:
+    """Check a kind's options that are whole numbers.
+
+    Args:
+        kind: whose.
+        least: option → its least value.
+
+    Raises:
+        UserError: one is below it.
+    """
+    for option, wanted in least.items():
+        if getattr(kind, option) < wanted:
+            raise UserError(
+                f"options.{option}: got {getattr(kind, option)}; expected {wanted} or more"
+            )
+
+
 def text_of(value: Any, field: str) -> str:
     """Return a row's value as text.
 

@@ -8,8 +8,11 @@ over the layers and their own schedule, the same for every task (facts/04).
 """
 
 import dataclasses
+import tomllib
+from pathlib import Path
 
-from hanmo.model.config import EncoderConfig
+from hanmo.core.errors import UserError
+from hanmo.model.config import EncoderConfig, read_config
 from hanmo.tasks.kind import load_kind
 from hanmo.tasks.task import Settings, Task
 
@@ -59,3 +62,28 @@ def _electra(task: Task, shape: EncoderConfig) -> Settings:
         source="Chinese-ELECTRA README and configure_finetuning.py (facts/04); length: "
         + task.settings.source,
     )
+
+
+def as_published(task: Task, model: Path) -> Task:
+    """Return the task with the published settings for a model's family and size."""
+    settings = published(task, read_config(model / "config.json"))
+    return dataclasses.replace(task, settings=settings)
+
+
+def with_options(task: Task, given: list[str] | None) -> Task:
+    """Return the task with options of its kind, as "doc_stride=64".
+
+    Raises:
+        UserError: not NAME=VALUE, no such option, or a value of a wrong type.
+    """
+    options = dict(task.options)
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--set: got {text!r}; expected NAME=VALUE, as doc_stride=64")
+        try:
+            options[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:  # a text without quotation marks
+            options[name] = value
+    load_kind(task.kind, options)
+    return dataclasses.replace(task, options=options)

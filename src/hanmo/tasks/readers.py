@@ -10,6 +10,7 @@ layout says that it is quoted. A CSV is RFC 4180.
 
 import csv
 import dataclasses
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -86,18 +87,20 @@ def _jsonl(path: Path, layout: Layout, optional: frozenset[str]) -> Iterator[Row
         where = f"{path}:{number}"
         if not isinstance(value, dict):
             raise UserError(f"{where}: a JSON {type(value).__name__}; expected one object a line")
-        if _kept(value.get, layout):
+        if _kept(where, value, layout):
             yield Row(str(number), where, _picked(where, value, layout.columns, optional))
 
 
 def _squad(path: Path, layout: Layout, optional: frozenset[str]) -> Iterator[Row]:
     for id_, value in read_squad(path):
         where = f"{path}: question {id_}"
-        if _kept(value.get, layout):
+        if _kept(where, value, layout):
             yield Row(id_, where, _picked(where, value, layout.columns, optional))
 
 
 def _conll(path: Path, layout: Layout, optional: frozenset[str]) -> Iterator[Row]:
+    if layout.keep:
+        raise UserError(f"keep: got {dict(layout.keep)}; tagged sentences have no further columns")
     for number, value in read_conll(path, layout.delimiter):
         where = f"{path}:{number}"
         yield Row(str(number), where, _picked(where, value, layout.columns, optional))
@@ -138,12 +141,20 @@ def _at(value: Any, key: str) -> tuple[bool, Any]:
     return True, value
 
 
-def _kept(get: Callable[[str], Any], layout: Layout) -> bool:
-    return all(get(column) == wanted for column, wanted in layout.keep.items())
+def _kept(where: str, value: Mapping[str, Any], layout: Layout) -> bool:
+    """Say whether a JSON object is of the task; 1 and true there are the texts "1" and "true"."""
+    keys = {key: key for key in layout.keep}
+    found = _picked(where, value, keys, frozenset())
+    return all(
+        (one if isinstance(one, str) else json.dumps(one)) == layout.keep[key]
+        for key, one in found.items()
+    )
 
 
 def _quoted(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield (first line of the record, cells); a quoted field may span lines."""
+    if len(delimiter) != 1:
+        raise UserError(f"delimiter: got {delimiter!r}; expected one character of a quoted file")
     lines = csv.reader(
         (line + "\n" for _, line in read_lines(path)), delimiter=delimiter, strict=True
     )
@@ -187,7 +198,7 @@ def _table(path: Path, cells: Cells, layout: Layout, optional: frozenset[str]) -
 
 
 def _has_header(first: list[str], layout: Layout) -> bool:
-    if not any(isinstance(column, int) for column in layout.columns.values()):
+    if layout.keep or not any(isinstance(column, int) for column in layout.columns.values()):
         return True
     if layout.header == "auto":
         return bool(_HEADINGS & {cell.strip().lower() for cell in first})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hanmo.core.errors import UserError
-from hanmo.core.files import open_bytes, read_lines
+from hanmo.core.files import read_lines
 
 # CMRC 2018's own form (facts/10): one object a passage, answers as plain texts.
 _OLD = {"context_text": "context", "query_text": "question", "query_id": "id"}
@@ -60,24 +60,21 @@ def _passages(path: Path) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
         return
     if not isinstance(raw, dict) or not isinstance(raw.get("data"), list):
         raise UserError(f'{path}: no list "data" at the top; expected SQuAD\'s JSON')
-    for document in raw["data"]:
+    for document in _list(path, raw, "data", "documents"):
         own = {k: v for k, v in document.items() if k not in {"paragraphs", "id"}}
         for passage in _list(path, document, "paragraphs", "paragraphs"):
             yield own, passage
 
 
 def _load(path: Path) -> Any:
+    # A file may be one line of many megabytes.
+    text = "\n".join(line for _, line in read_lines(path, max_bytes=1 << 40))
     try:
-        with open_bytes(path) as stream:
-            return json.loads(stream.read().decode("utf-8-sig"))
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(
             f"{path}:{error.lineno}: not JSON: {error.msg} at column {error.colno}"
         ) from None
-    except (UnicodeDecodeError, OSError, EOFError, ValueError):
-        for _ in read_lines(path, max_bytes=1 << 40):  # says what is wrong, and where
-            pass
-        raise
 
 
 def _renamed(value: Mapping[str, Any]) -> dict[str, Any]:

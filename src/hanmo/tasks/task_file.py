@@ -81,6 +81,9 @@ def read_task(path: Path) -> Task:
     _check_type(path, "tabled", values.get("tabled", 1), int, "a number of metrics")
     for key in _TABLES:
         _check_type(path, key, values.get(key, {}), dict, f"a table [{key}]")
+    for key in ("keep", "renamed_labels"):
+        for name, item in values.get(key, {}).items():
+            _check_type(path, f"{key}.{name}", item, str, "text")
     if values.get("header", "auto") not in ("auto", "no", "yes"):
         raise UserError(f"{path}: header: got {values['header']!r}; expected auto, no or yes")
     for key in _LISTS:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hanmo.core.errors import UserError
 from hanmo.tasks.readers import read_rows
+from hanmo.tasks.suite import TASKS
 from hanmo.tasks.task import Layout
 
 COLUMNS = {"label": "label", "text_a": "text"}
@@ -165,3 +166,116 @@ def test_unknown_formats_and_mixed_columns_are_refused(tmp_path: Path) -> None:
     assert "no 'tvs'; did you mean 'tsv'?" in message(tmp_path / "a.tsv", "x", reader="tvs")
     mixed = {"label": 0, "text_a": "text"}
     assert "all names" in message(tmp_path / "a.tsv", "a\tb\n", columns=mixed)
+
+
+STSB = {"text_a": 1, "text_b": 2, "label": 3}
+
+
+def test_a_delimiter_of_two_characters(tmp_path: Path) -> None:
+    content = "main||一个人|在骑车||他在||3\nmain||a||||0\n"
+    got = read(tmp_path / "a.txt", content, columns=STSB, delimiter="||")
+    assert [row for _, row in got] == [
+        {"text_a": "一个人|在骑车", "text_b": "他在", "label": "3"},
+        {"text_a": "a", "text_b": "", "label": "0"},
+    ]
+    for name, options in (("b.csv", {}), ("b.tsv", {"quoted": True})):
+        assert "delimiter: got '||'; expected one character of a quoted file" in message(
+            tmp_path / name, content, columns=STSB, delimiter="||", **options
+        )
+
+
+def test_nested_json_keys(tmp_path: Path) -> None:
+    columns = {"text_a": "target.span.text", "label": "meta.label"}
+    content = '{"target": {"span": {"text": "好"}}, "meta": {"label": [1]}}\n'
+    got = read(tmp_path / "a.jsonl", content, columns=columns)
+    assert got == [(1, {"text_a": "好", "label": [1]})]
+    for broken in ('{"target": {"span": "x"}}', '{"target": {}}', '{"target": null}'):
+        assert "a.jsonl:1: no column 'target.span.text' for text_a; there: target" in message(
+            tmp_path / "a.jsonl", broken, columns=columns
+        )
+    without = read(
+        tmp_path / "a.jsonl",
+        '{"target": {"span": {"text": "好"}}}',
+        columns=columns,
+        optional=frozenset({"label"}),
+    )
+    assert without[0][1]["label"] is None
+
+
+@pytest.mark.parametrize(
+    ("first", "header", "n"),
+    [
+        ("text_a\ttext_b\tlabel", "auto", 1),
+        ("Sentence1\tsentence2\t gold_label", "auto", 1),
+        ("甲\t乙\t1", "auto", 2),
+        ("甲\t乙\t1", "no", 2),
+        ("甲\t乙\t1", "yes", 1),
+        ("text_a\ttext_b\tlabel", "no", 2),
+    ],
+)
+def test_headers_of_files_read_by_number(tmp_path: Path, first: str, header: str, n: int) -> None:
+    columns = {"text_a": 0, "text_b": 1, "label": 2}
+    got = read(tmp_path / "a.tsv", f"{first}\n丙\t丁\t0\n", columns=columns, header=header)
+    assert len(got) == n
+    assert got[-1] == (2, {"text_a": "丙", "text_b": "丁", "label": "0"})
+
+
+def test_headerless_lcqmc_loses_no_row(tmp_path: Path) -> None:
+    layout = TASKS["lcqmc"].layout("dev.tsv")
+    path = tmp_path / "dev.tsv"
+    path.write_text(
+        "开初婚未育证明怎么弄？\t初婚未育情况证明怎么开？\t1\n谁\t啥\t0\n", encoding="utf-8"
+    )
+    assert [row.values["label"] for row in read_rows(path, layout)] == ["1", "0"]
+
+
+def test_other_languages_are_not_of_the_task(tmp_path: Path) -> None:
+    path = tmp_path / "xnli.dev.tsv"
+    lines = ["language\tgold_label\tx\tsentence1\tsentence2"]
+    lines += [f"{one}\tneutral\t-\t{one}-a\t{one}-b" for one in ("ar", "zh", "en", "zh")]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    got = [
+        (row.id, row.values["text_a"]) for row in read_rows(path, TASKS["xnli"].layout(path.name))
+    ]
+    assert got == [("3", "zh-a"), ("5", "zh-a")]
+    path.write_text("gold_label\tsentence1\tsentence2\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"xnli\.dev\.tsv:1: no column 'language'"):
+        list(read_rows(path, TASKS["xnli"].layout(path.name)))
+
+
+def test_kept_values_of_json(tmp_path: Path) -> None:
+    rows = [{"label": 1, "text": "a", "level": 1, "meta": {"zh": True}}]
+    rows += [{"label": 1, "text": "b", "level": "1", "meta": {"zh": "true"}}]
+    rows += [{"label": 1, "text": "c", "level": 2, "meta": {"zh": False}}]
+    content = "".join(json.dumps(row) + "\n" for row in rows)
+    for keep in ({"level": "1"}, {"meta.zh": "true"}, {"level": "1", "meta.zh": "true"}):
+        got = read(tmp_path / "a.jsonl", content, keep=keep)
+        assert [row["text_a"] for _, row in got] == ["a", "b"]
+    assert "a.jsonl:1: no column 'levle'" in message(
+        tmp_path / "a.jsonl", content, keep={"levle": "1"}
+    )
+    assert "keep: got {'x': '1'}; tagged sentences have no further columns" in message(
+        tmp_path / "a.txt", "a O\n", reader="conll", keep={"x": "1"}
+    )
+
+
+def test_kept_values_by_name_make_the_first_line_a_header(tmp_path: Path) -> None:
+    content = "lang\tfirst\tsecond\nzh\t好\t1\nen\ta\t0\n"
+    columns = {"text_a": 1, "label": 2}
+    got = read(tmp_path / "a.tsv", content, columns=columns, keep={"lang": "zh"})
+    assert got == [(2, {"text_a": "好", "label": "1"})]
+
+
+def test_documents_of_a_domain(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    data = [
+        {
+            "domain": domain,
+            "paragraphs": [{"context": "x", "qas": [{"id": domain, "question": "?"}]}],
+        }
+        for domain in ("civil", "criminal")
+    ]
+    path.write_text(json.dumps({"data": data}))
+    layout = Layout(columns={"context": "context"}, reader="squad", keep={"domain": "civil"})
+    [row] = read_rows(path, layout)
+    assert (row.id, row.where) == ("civil", f"{path}: question civil")

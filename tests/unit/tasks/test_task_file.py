@@ -46,6 +46,13 @@ def test_a_pair_by_numbers(tmp_path: Path) -> None:
         ('labels = "0"\n' + TASK, "labels: got '0'; expected a list of texts"),
         ('labels = ["0", "0"]\n' + TASK, "one of them is there twice"),
         (TASK.replace('"toy"', '"a/b"'), "name: got 'a/b'; expected letters"),
+        (TASK + "[keep]\nlevel = 1\n", "keep.level: got 1; expected text"),
+        (TASK + "[renamed_labels]\nx = 1\n", "renamed_labels.x: got 1; expected text"),
+        (TASK + "[options]\nstride = 1\n", "options: kind classification has no 'stride'"),
+        (
+            'kind = "tagging"\n' + TASK + "[options]\nstride = 0\n",
+            "options.stride: got 0; expected 1",
+        ),
         ("name = ", "not TOML"),
     ],
 )

@@ -32,8 +32,8 @@ class Kind(OneLabel):
 
     def read(self, id: str, row: Mapping[str, Any], task: Task, *, train: bool) -> Example:
         """Read a text, or two, and a label."""
-        there = [f for f in ("text_a", "text_b") if f == "text_a" or row.get(f) is not None]
-        return read_texts(id, {**row, LABEL: self._label(row.get(LABEL))}, task, there)
+        row = {**row, LABEL: self._label(row.get(LABEL))}
+        return read_texts(id, row, task, ("text_a", "text_b"))
 
     def _label(self, value: Any) -> Any:
         if isinstance(value, list):

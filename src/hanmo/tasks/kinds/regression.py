@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hanmo.core.errors import UserError
 from hanmo.data.ragged import Array
 from hanmo.model.encoder import Encoder
 from hanmo.tasks.kind import Features, text_of
@@ -44,10 +45,17 @@ class Kind:
     optional_fields: ClassVar = ("text_b",)
     answers: ClassVar = "number"
 
+    def __post_init__(self) -> None:
+        if not self.least < self.greatest:
+            raise UserError(
+                f"options.least: got {self.least:g}; expected less than options.greatest, "
+                f"{self.greatest:g}"
+            )
+
     def read(self, id: str, row: Mapping[str, Any], task: Task, *, train: bool) -> Example:
         """Read a text, or two, and a number."""
         fields = {"text_a": text_of(row["text_a"], "text_a")}
-        if row.get("text_b") is not None:
+        if "text_b" in row:
             fields["text_b"] = text_of(row["text_b"], "text_b")
         return Example(id, fields, self._number(row.get(LABEL)))
 
@@ -55,7 +63,7 @@ class Kind:
         if value is None:
             return None
         try:
-            number = float(value)
+            number = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
             number = math.nan
         if not self.least <= number <= self.greatest:

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from hanmo.data.ragged import Array, Corrupted
 from hanmo.model.encoder import Encoder, initialise
 from hanmo.model.trainable import Batch, Losses, Outputs
-from hanmo.tasks.kind import Features, RowSkipped, softmax, text_of
+from hanmo.tasks.kind import Features, RowSkipped, at_least, softmax, text_of
 from hanmo.tasks.kinds._answers import NO, NONE, YES, locate_answer, truth
 from hanmo.tasks.kinds._windows import best_seen, windows
 from hanmo.tasks.task import LABEL, Example, Prediction, Task
@@ -131,6 +131,9 @@ class Kind:
     optional_fields: ClassVar = ("is_impossible",)
     answers: ClassVar = "text"
 
+    def __post_init__(self) -> None:
+        at_least(self, doc_stride=1, max_query_length=0, max_answer_length=1)
+
     @property
     def types(self) -> tuple[str, ...]:
         """Kinds of answers, in the order of the head's outputs."""
@@ -139,13 +142,15 @@ class Kind:
 
     def read(self, id: str, row: Mapping[str, Any], task: Task, *, train: bool) -> Example:
         """Read a passage, a question and its answers; the first answer is trained on."""
-        fields: dict[str, Any] = {
-            "context": text_of(row["context"], "context"),
-            # CMRC 2018's trial set has two empty questions; their answers are scored all the same.
-            "question": text_of(row["question"], "question") if train else row["question"],
-        }
-        answers = row.get(LABEL)
-        if answers is None:
+        context, question = text_of(row["context"], "context"), row["question"]
+        # CMRC 2018's trial set has two empty questions; their answers are scored all the same.
+        if train or not isinstance(question, str):
+            question = text_of(question, "question")
+        fields: dict[str, Any] = {"context": context, "question": question}
+        answers = _checked(row.get(LABEL))
+        # A hidden test set may have empty lists; "no answer" is what a mark says, where marks are.
+        marked = row.get("is_impossible", "") is not None
+        if answers is None or not (answers or train or (self.no_answer and marked)):
             return Example(id, fields, None)
         texts = [one["text"] for one in answers] or [NONE]
         impossible = row.get("is_impossible")
@@ -156,8 +161,8 @@ class Kind:
         if first in self.types[1:]:
             fields["type"] = first
         else:
-            start = answers[0]["answer_start"] if answers else -1
-            fields["span"] = self._located(fields["context"], first, start, train=train)
+            start = answers[0].get("answer_start", -1) if answers else -1
+            fields["span"] = self._located(context, first, start, train=train)
             moved = fields["span"] is not None and fields["span"][0] != start
             return Example(id, fields, tuple(texts), ("answer_found_by_text",) * moved)
         return Example(id, fields, tuple(texts))
@@ -298,6 +303,26 @@ class Kind:
         answer = text if chosen == _SPAN else chosen
         shown = {name or "none": round(value, 6) for name, value in likely.items()}
         return Prediction(one.example.id, answer, shown)
+
+
+def _checked(answers: Any) -> list[Mapping[str, Any]] | None:
+    """Return the answers of any reader as they are, if they are answers.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if answers is None:
+        return None
+    if not isinstance(answers, list) or not all(
+        isinstance(one, Mapping)
+        and isinstance(one.get("text"), str)
+        and isinstance(one.get("answer_start", -1), int)
+        for one in answers
+    ):
+        raise ValueError(
+            f'answers: got {str(answers)[:60]!r}; expected a list of {{"text", "answer_start"}}'
+        )
+    return answers
 
 
 @functools.lru_cache(maxsize=64)

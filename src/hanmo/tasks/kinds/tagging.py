@@ -5,14 +5,15 @@ whatever the tokenizer would join. The head is dropout and a linear layer, trans
 `BertForTokenClassification`. A text longer than a sequence is read in windows that overlap; each
 character is tagged in the window that shows most of its surroundings.
 
-In: a text and tags, one a character (BIO as files have it), or CLUENER's {type: {text: [[first,
-last]]}}. Out: tags in the file's scheme; inside, `scheme` may be "bieos".
+In: a text and tags, one a character (BIO, BIEOS or BMES), or CLUENER's {type: {text: [[first,
+last]]}}. Out: tags in BIO, gold ones of a file in another scheme too; inside, `scheme` may be
+"bieos".
 
 Shapes: M characters, T tags.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -24,12 +25,13 @@ from hanmo.data.ragged import Array, Corrupted
 from hanmo.model.encoder import Encoder, initialise
 from hanmo.model.trainable import Batch, Losses, Outputs
 from hanmo.tasks.entities import Entity, entities_of, tags_of
-from hanmo.tasks.kind import Features, RowSkipped
+from hanmo.tasks.kind import Features, RowSkipped, at_least
 from hanmo.tasks.kinds._windows import best_seen, windows
 from hanmo.tasks.task import LABEL, Example, Prediction, Task
 from hanmo.text.tokenizer import Tokenizer
 
 OUTSIDE = "O"
+_LETTERS = frozenset("BIMES")  # M is what BMES calls I
 _PREFIXES = {"bio": ("B", "I"), "bieos": ("B", "I", "E", "S")}
 
 
@@ -74,7 +76,8 @@ class Kind:
         scheme: of the tags that the head tells apart: "bio" or "bieos".
         legal: decode only sequences of tags that the scheme allows (Viterbi); else each
             character's most probable tag, as published.
-        stride: characters between the beginnings of windows of a long text.
+        stride: characters between the beginnings of windows of a long text; half a window where
+            that is less, so that windows overlap.
     """
 
     scheme: Literal["bio", "bieos"] = "bio"
@@ -85,13 +88,16 @@ class Kind:
     optional_fields: ClassVar[tuple[str, ...]] = ()
     answers: ClassVar = "tags"
 
+    def __post_init__(self) -> None:
+        at_least(self, stride=1)
+
     def read(self, id: str, row: Mapping[str, Any], task: Task, *, train: bool) -> Example:
         """Read characters and tags, or entities."""
         text = row["text"]
         if not text:
             raise RowSkipped("empty_text")
-        if not isinstance(text, str | list):
-            raise ValueError(f"text: a JSON {type(text).__name__}; expected text, or characters")
+        if not isinstance(text, str | list) or not all(isinstance(one, str) for one in text):
+            raise ValueError(f"text: got {str(text)[:40]!r}; expected text, or characters")
         characters = tuple(text)
         value = row.get(LABEL)
         noted: tuple[str, ...] = ()
@@ -110,19 +116,22 @@ class Kind:
             raise ValueError(f"label: got {str(value)[:40]!r}; expected tags or entities")
         if len(tags) != len(text):
             raise ValueError(f"{len(tags)} tags for {len(text)} characters; expected one each")
+        types = _types(task)
         for tag in dict.fromkeys(tags):
             prefix, _, name = tag.partition("-")
-            if tag != OUTSIDE and (prefix not in "BIEMS" or not name):
-                raise ValueError(f"tag {tag!r}; expected O, or B-, I-, E- or S- and a type")
-            if task.labels and name and tag not in task.labels and name not in task.labels:
-                raise ValueError(f"tag {tag!r}; the task's types are {', '.join(task.labels)}")
+            if tag != OUTSIDE and (prefix not in _LETTERS or not name):
+                raise ValueError(f"tag {tag!r}; expected O, or B-, I-, M-, E- or S- and a type")
+            if types and name and name not in types:
+                raise ValueError(f"tag {tag!r}; the task's types are {', '.join(types)}")
+        if any(tag[0] in "MES" for tag in tags):
+            plain = ["I" + tag[1:] if tag[0] == "M" else tag for tag in tags]
+            tags = tags_of(entities_of(plain), len(tags), "bio")
         return tuple(tags)
 
     def labels(self, task: Task, examples: Sequence[Example]) -> tuple[str, ...]:
         """Return O and the scheme's tags of every type, in the order of the task's types."""
         found = {tag.partition("-")[2] for one in examples for tag in one.gold or ()} - {""}
-        types = tuple(dict.fromkeys(label.partition("-")[2] or label for label in task.labels))
-        types = tuple(name for name in types if name != OUTSIDE) or tuple(sorted(found))
+        types = _types(task) or tuple(sorted(found))
         if not types:
             raise ValueError("not one entity in the training split; expected tags as B-PER")
         return (OUTSIDE, *(f"{prefix}-{t}" for t in types for prefix in _PREFIXES[self.scheme]))
@@ -136,7 +145,8 @@ class Kind:
             tags = tags_of(entities_of(example.gold), len(text), self.scheme)
             ids_of = {label: number for number, label in enumerate(task.labels)}
             targets = np.array([ids_of[tag] for tag in tags])
-        found = windows(len(text), task.settings.max_length - 2, self.stride)
+        room = task.settings.max_length - 2
+        found = windows(len(text), room, min(self.stride, room // 2))
         sequences = tuple(
             _sequence(ids[begin:stop], targets[begin:stop], tokenizer) for begin, stop in found
         )
@@ -171,19 +181,39 @@ class Kind:
         return made
 
 
+def _types(task: Task) -> tuple[str, ...]:
+    """Return the types of entities that the task states, as types or as tags; O is none."""
+    names = []
+    for label in task.labels:
+        letter, _, name = label.partition("-")
+        names.append(name if letter in _LETTERS and name else label)
+    return tuple(dict.fromkeys(name for name in names if name != OUTSIDE))
+
+
 def _entities(value: Mapping[str, Any], text: Sequence[str]) -> list[Entity]:
     """Read CLUENER's {type: {text: [[first, last], …]}}; `last` belongs to the entity."""
     found: list[Entity] = []
     for name, texts in value.items():
+        for surface, first, last in _placed(name, texts):
+            if "".join(text[first : last + 1]) != surface:
+                raise ValueError(
+                    f"{name} {surface!r} is not at characters {first} to {last}; there: "
+                    f"{''.join(text[first : last + 1])!r}"
+                )
+            found.append((name, first, last + 1))
+    return sorted(found, key=lambda entity: (entity[1], -entity[2]))
+
+
+def _placed(name: str, texts: Any) -> Iterator[tuple[str, int, int]]:
+    """Yield (text, first, last) of a type's entities."""
+    try:
         for surface, places in texts.items():
             for first, last in places:
-                if "".join(text[first : last + 1]) != surface:
-                    raise ValueError(
-                        f"{name} {surface!r} is not at characters {first} to {last}; there: "
-                        f"{''.join(text[first : last + 1])!r}"
-                    )
-                found.append((name, first, last + 1))
-    return sorted(found, key=lambda entity: (entity[1], -entity[2]))
+                yield surface, int(first), int(last)
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(
+            f"{name}: got {str(texts)[:40]!r}; expected entities, each with its [first, last]"
+        ) from None
 
 
 def _outermost(entities: Sequence[Entity]) -> list[Entity]:
@@ -215,11 +245,12 @@ def _sequence(ids: Array, targets: Array, tokenizer: Tokenizer) -> Corrupted:
 
 
 def _allowed(labels: Sequence[str]) -> Array:
-    """Which tag may follow which: bool [T + 1, T]; row T is the beginning."""
-    table = np.zeros((len(labels) + 1, len(labels)), dtype=bool)
+    """Which tag may follow which: bool [T + 1, T + 1]; row T is the beginning, column T the end."""
+    edged = [*labels, OUTSIDE]
+    table = np.zeros((len(edged), len(edged)), dtype=bool)
     closes = {label[:2] for label in labels} & {"E-", "S-"}
-    for before, old in enumerate([*labels, OUTSIDE]):
-        for after, new in enumerate(labels):
+    for before, old in enumerate(edged):
+        for after, new in enumerate(edged):
             inside = old[:1] in ("B", "I")
             goes_on = new[:1] in ("I", "E")
             same = old[2:] == new[2:]
@@ -230,13 +261,13 @@ def _allowed(labels: Sequence[str]) -> Array:
 def _viterbi(logits: Array, allowed: Array) -> Array:
     """Return the best legal sequence of tags: [M, T] → int [M]."""
     never = np.where(allowed, 0.0, -1e30)
-    score = logits[0].astype(np.float64) + never[-1]
+    score = logits[0].astype(np.float64) + never[-1, :-1]
     back = []
     for row in logits[1:]:
-        through = score[:, None] + never[:-1]
+        through = score[:, None] + never[:-1, :-1]
         back.append(through.argmax(0))
         score = through.max(0) + row
-    best = [int(score.argmax())]
+    best = [int((score + never[:-1, -1]).argmax())]
     for step in reversed(back):
         best.append(int(step[best[-1]]))
     return np.array(best[::-1])
