@@ -35,12 +35,15 @@ class Row:
     Attributes:
         id: its own, or the number of its (first) line.
         where: the place for messages: "train.tsv:12".
-        values: field → value; empty for a blank line.
+        values: field → value; none where the row is left out.
+        left_out: why, for the count: "blank_line", or "another_language" where the layout keeps one
+            value of a column "language".
     """
 
     id: str
     where: str
     values: dict[str, Any]
+    left_out: str = ""
 
 
 def read_rows(
@@ -87,15 +90,17 @@ def _jsonl(path: Path, layout: Layout, optional: frozenset[str]) -> Iterator[Row
         where = f"{path}:{number}"
         if not isinstance(value, dict):
             raise UserError(f"{where}: a JSON {type(value).__name__}; expected one object a line")
-        if _kept(where, value, layout):
-            yield Row(str(number), where, _picked(where, value, layout.columns, optional))
+        reason = _other(where, value, layout)
+        row = {} if reason else _picked(where, value, layout.columns, optional)
+        yield Row(str(number), where, row, reason)
 
 
 def _squad(path: Path, layout: Layout, optional: frozenset[str]) -> Iterator[Row]:
     for id_, value in read_squad(path):
         where = f"{path}: question {id_}"
-        if _kept(where, value, layout):
-            yield Row(id_, where, _picked(where, value, layout.columns, optional))
+        reason = _other(where, value, layout)
+        row = {} if reason else _picked(where, value, layout.columns, optional)
+        yield Row(id_, where, row, reason)
 
 
 def _conll(path: Path, layout: Layout, optional: frozenset[str]) -> Iterator[Row]:
@@ -141,14 +146,17 @@ def _at(value: Any, key: str) -> tuple[bool, Any]:
     return True, value
 
 
-def _kept(where: str, value: Mapping[str, Any], layout: Layout) -> bool:
-    """Say whether a JSON object is of the task; 1 and true there are the texts "1" and "true"."""
-    keys = {key: key for key in layout.keep}
-    found = _picked(where, value, keys, frozenset())
-    return all(
-        (one if isinstance(one, str) else json.dumps(one)) == layout.keep[key]
-        for key, one in found.items()
-    )
+def _other(where: str, value: Mapping[str, Any], layout: Layout) -> str:
+    """Say why a JSON object is not of the task, if so; 1 and true are the texts "1" and "true"."""
+    found = _picked(where, value, {key: key for key in layout.keep}, frozenset())
+    texts = {key: one if isinstance(one, str) else json.dumps(one) for key, one in found.items()}
+    return _another(texts, layout)
+
+
+def _another(found: Mapping[str, str], layout: Layout) -> str:
+    others = (key for key, wanted in layout.keep.items() if found[key] != wanted)
+    column = next(others, "")
+    return f"another_{column.rpartition('.')[2]}" if column else ""
 
 
 def _quoted(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -178,23 +186,20 @@ def _table(path: Path, cells: Cells, layout: Layout, optional: frozenset[str]) -
     places = _places(f"{path}:1", header, layout.columns, optional)
     keep = _places(f"{path}:1", header, {name: name for name in layout.keep}, frozenset())
 
-    def kept(row: list[str]) -> bool:
-        return all(row[keep[name] or 0] == wanted for name, wanted in layout.keep.items())
-
     if not _has_header(header, layout):
         yield Row(str(number), f"{path}:{number}", _pick(header, places))
     for number, row in rows:
         where = f"{path}:{number}"
         if row in ([], [""]):
-            yield Row(str(number), where, {})
+            yield Row(str(number), where, {}, "blank_line")
             continue
         if len(row) != len(header):
             raise UserError(
                 f"{where}: {len(row)} columns; expected {len(header)} as in the first line "
                 f"({' | '.join(header)[:60]})"
             )
-        if kept(row):
-            yield Row(str(number), where, _pick(row, places))
+        reason = _another({name: row[place or 0] for name, place in keep.items()}, layout)
+        yield Row(str(number), where, {} if reason else _pick(row, places), reason)
 
 
 def _has_header(first: list[str], layout: Layout) -> bool:

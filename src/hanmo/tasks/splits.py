@@ -155,8 +155,8 @@ def read_split(task: Task, name: str, path: Path) -> Split:
     optional = frozenset() if train else frozenset({LABEL, *kind.optional_fields})
     for row in read_rows(path, task.layout(plain_name(path)), optional=optional):
         try:
-            if not row.values:
-                raise RowSkipped("blank_line")
+            if row.left_out:
+                raise RowSkipped(row.left_out)
             example = kind.read(row.id, row.values, task, train=train)
         except RowSkipped as skip:
             skipped[skip.reason] += 1

@@ -32,7 +32,8 @@ def rows_of(
     layout = Layout(**{"columns": COLUMNS, **options})
     rows = list(read_rows(path, layout, optional=optional))
     assert all(row.where == f"{path}:{row.id}" for row in rows)
-    return [(int(row.id), row.values) for row in rows]
+    assert all(bool(row.left_out) == (not row.values) for row in rows)
+    return [(int(row.id), row.values) for row in rows if not row.left_out.startswith("another_")]
 
 
 def message(path: Path, content: str, **options: Any) -> str:
@@ -234,10 +235,10 @@ def test_other_languages_are_not_of_the_task(tmp_path: Path) -> None:
     lines = ["language\tgold_label\tx\tsentence1\tsentence2"]
     lines += [f"{one}\tneutral\t-\t{one}-a\t{one}-b" for one in ("ar", "zh", "en", "zh")]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    got = [
-        (row.id, row.values["text_a"]) for row in read_rows(path, TASKS["xnli"].layout(path.name))
-    ]
-    assert got == [("3", "zh-a"), ("5", "zh-a")]
+    rows = list(read_rows(path, TASKS["xnli"].layout(path.name)))
+    got = [(row.id, row.values.get("text_a"), row.left_out) for row in rows]
+    other = "another_language"
+    assert got == [("2", None, other), ("3", "zh-a", ""), ("4", None, other), ("5", "zh-a", "")]
     path.write_text("gold_label\tsentence1\tsentence2\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"xnli\.dev\.tsv:1: no column 'language'"):
         list(read_rows(path, TASKS["xnli"].layout(path.name)))
@@ -277,5 +278,6 @@ def test_documents_of_a_domain(tmp_path: Path) -> None:
     ]
     path.write_text(json.dumps({"data": data}))
     layout = Layout(columns={"context": "context"}, reader="squad", keep={"domain": "civil"})
-    [row] = read_rows(path, layout)
-    assert (row.id, row.where) == ("civil", f"{path}: question civil")
+    row, other = read_rows(path, layout)
+    assert (row.id, row.where, row.left_out) == ("civil", f"{path}: question civil", "")
+    assert (other.id, other.values, other.left_out) == ("criminal", {}, "another_domain")
