@@ -286,10 +286,12 @@ def _warnings(model: Path, task: Task) -> list[str]:
     from hanmo.model.checkpoint import read_extra
 
     extra = read_extra(model)
-    same = task.corpus and extra.get("corpus") == task.corpus
-    if not same and extra.get("task") != task.name:
+    if extra.get("task") == task.name:
+        what = "the same task"
+    elif task.corpus and extra.get("corpus") == task.corpus:
+        what = f"{extra['task']} and {task.name} are one corpus"
+    else:
         return []
-    what = f"{extra['task']} and {task.name} are one corpus" if same else "the same task"
     return [
         f"{model} was fine-tuned on {extra['task']} ({what}): it has seen texts of this task, and "
         "its scores here say little of new texts"

@@ -106,6 +106,39 @@ def test_a_loss_that_is_not_finite_is_a_failed_run(
     )
 
 
+def test_a_sweep_tries_every_rate_and_tells_scores_as_they_come(
+    model: Path, task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = settings_of(model, task, tmp_path, models=[f"toy={model}"], seeds=2)
+    swept = dataclasses.replace(settings, learning_rates=[1e-3, 5e-3])
+    assert evaluate.run(swept)["made"] == 4
+    rates = {
+        path.parent.relative_to(tmp_path).as_posix(): metrics_of(path.parent)["settings"]
+        for path in tmp_path.rglob("metrics.json")
+    }
+    assert {folder: made["learning_rate"] for folder, made in rates.items()} == {
+        f"toy/toy/lr-{rate:g}/seed-{seed}": rate for rate in (1e-3, 5e-3) for seed in (1, 2)
+    }
+    told = [line for line in capsys.readouterr().err.splitlines() if "so far" in line]
+    assert len(told) == 4
+    scores = [
+        100
+        * metrics_of(tmp_path / f"toy/toy/lr-0.005/seed-{seed}")["splits"]["dev"]["scores"][
+            "accuracy"
+        ]
+        for seed in (1, 2)
+    ]
+    assert told[-1] == (
+        f"toy/toy/lr-0.005/seed-2: dev accuracy {scores[1]:.1f}, so far {max(scores):.1f} "
+        f"({sum(scores) / 2:.1f}) of 2"
+    )
+    evaluate.run(swept)
+    assert "4 of 4 runs are there already" in capsys.readouterr().err
+    for changed in ({"learning_rate": 1e-3}, {"learning_rates": [1e-3, 1e-3]}):
+        with pytest.raises(UserError, match="--learning-rate"):
+            evaluate.run(dataclasses.replace(swept, **changed))
+
+
 def test_models_are_named(model: Path) -> None:
     assert evaluate.parse_model(str(model)) == evaluate.Model(model.name, model, "pretrained")
     assert evaluate.parse_model(f"a={model}") == evaluate.Model("a", model, "pretrained")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -158,6 +159,50 @@ def test_rows_left_out_are_in_the_record(model: Path, tmp_path: Path) -> None:
     run_finetune(model, task, tmp_path / "out", epochs=1)
     dev = metrics_of(tmp_path / "out")["splits"]["dev"]
     assert (dev["examples"], dev["skipped"], dev["truncated"]) == (5, {"empty_text": 1}, 1)
+
+
+def test_texts_that_train_has_too_are_counted(model: Path, tmp_path: Path) -> None:
+    task = write_task(tmp_path / "task")
+    train = (task.parent / "train.tsv").read_text(encoding="utf-8").splitlines()
+    twice = [line.partition("\t")[2] for line in train[1:4]]
+    write_tsv(task.parent / "dev.tsv", [*(("bad", text) for text in twice), *rows(4, seed=7)])
+    run_finetune(model, task, tmp_path / "out", epochs=1)
+    assert metrics_of(tmp_path / "out")["splits"]["dev"]["also_in_train"] == 3
+
+
+def test_a_model_that_has_seen_the_corpus_is_warned_of(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (
+        write_task(tmp_path / name, text=f'name = "{name}"\ncorpus = "news"\n{TASK}')
+        for name in ("one", "two")
+    )
+    for task in (first, second):
+        task.write_text(task.read_text(encoding="utf-8").replace('name = "toy"\n', ""), "utf-8")
+    run_finetune(model, first, tmp_path / "a", epochs=1, save_model=True)
+    assert metrics_of(tmp_path / "a")["warnings"] == []
+    run_finetune(tmp_path / "a" / "model", second, tmp_path / "b", epochs=1)
+    [warning] = metrics_of(tmp_path / "b")["warnings"]
+    assert "was fine-tuned on one (one and two are one corpus)" in warning
+    assert f"warning: {warning}" in capsys.readouterr().err
+    run_finetune(tmp_path / "a" / "model", first, tmp_path / "c", epochs=1)
+    assert "(the same task)" in metrics_of(tmp_path / "c")["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["stride=3"], "kind classification has no 'stride'"),
+        (["several"], "--set: got 'several'; expected NAME=VALUE"),
+        (["several=7"], "options.several: got 7; expected one of"),
+    ],
+)
+def test_options_of_the_kind(
+    model: Path, task: Path, tmp_path: Path, given: list[str], expected: str
+) -> None:
+    with pytest.raises(UserError, match=re.escape(expected)):
+        run_finetune(model, task, tmp_path / "out", set=given)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_pooler_comes_from_the_checkpoint_when_it_is_there(tmp_path: Path) -> None:
