@@ -176,13 +176,16 @@ def test_check_of_both_forms_of_lcqmc(tmp_path: Path) -> None:
 def test_check_of_cail_takes_first_accusations(tmp_path: Path) -> None:
     folder = tmp_path / "cail2018"
     folder.mkdir()
-    for name, crimes in (("data_train", ["[引诱]卖淫", "盗窃"]), ("data_valid", ["引诱卖淫"])):
+    for name, crimes in (
+        ("data_train", ["[引诱、容留、介绍]卖淫", "盗窃"]),
+        ("data_valid", ["引诱、容留、介绍卖淫"]),
+    ):
         rows = [{"fact": "事", "meta": {"accusation": [one, "抢劫"]}} for one in crimes]
         content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (folder / f"{name}.json").write_text(content, encoding="utf-8")
     train, dev = run("check", "cail2018", data=tmp_path)["json"]["splits"]
-    assert train["labels"] == {"引诱卖淫": 1, "盗窃": 1}
-    assert (dev["labels"], dev["problem"]) == ({"引诱卖淫": 1}, "")
+    assert train["labels"] == {"引诱、容留、介绍卖淫": 1, "盗窃": 1}
+    assert (dev["labels"], dev["problem"]) == ({"引诱、容留、介绍卖淫": 1}, "")
 
 
 def test_check_of_a_task_file_without_data(tmp_path: Path) -> None:

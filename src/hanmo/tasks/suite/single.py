@@ -1,6 +1,7 @@
 """Entries with one text and one label: sentiment, topics, charges."""
 
 from hanmo.tasks.suite import _clue
+from hanmo.tasks.suite._charges import CHARGES
 from hanmo.tasks.task import Download, Settings, Task
 
 # Checksums: those of CLUE's archives see `_clue.py`; CAIL 2018's is recorded by a third party
@@ -168,7 +169,7 @@ ENTRIES = (
     Task(
         name="cail2018",
         kind="classification",
-        # An accusation is written with brackets or without: [引诱、容留、介绍]卖淫.
+        # Files write some with brackets, [引诱、容留、介绍]卖淫, which the judger takes away.
         options={"several": "first", "label_without": "[]"},
         splits={
             "train": ("data_train.json", "train.json"),
@@ -177,6 +178,7 @@ ENTRIES = (
         },
         columns={"text_a": "fact", "label": "meta.accusation"},
         reader="jsonl",
+        labels=CHARGES,
         metrics=("accuracy", "macro_f1"),
         settings=Settings(
             max_length=512,
