@@ -59,15 +59,15 @@ class Config:
         seed: Of the batches' order, dropout and new weights.
         init: "pretrained", or "random" for new weights in the same shape, as a baseline.
         max_length: Pieces of a sequence; default: the task's.
-        batch_size: Sequences a step; default: the task's.
-        learning_rate: Peak learning rate; default: the task's.
-        epochs: Passes over the training split; default: the task's.
+        batch_size: Sequences a step; default: the published size.
+        learning_rate: Peak learning rate; default: the published one for task, family and size.
+        epochs: Passes over the training split; default: the published ones.
         warmup_rate: Share of the steps in which the rate rises; default: the task's.
         layer_decay: Decay of the rate from layer to layer, downwards; default: the model's.
         schedule: Of the rate: "bert" or "electra"; default: the model's.
         clip_norm: Gradients are clipped to this norm; default: the model's.
         weight_decay: Decoupled decay of the weights; default: the task's.
-        set: Of the kind of task, as doc_stride=64; `hanmo tasks show TASK` lists them.
+        set: Options of the kind of task, as doc_stride=64; `hanmo tasks show TASK` lists them.
         dropout: Replaces the dropout of the model's config.json.
         select: Weights that are scored: of the "last" epoch, or of the "best" on dev.
         splits: Splits to score; default: dev and test, where they are there.
