@@ -14,6 +14,8 @@ from hanmo.model.encoder import initialise
 from hanmo.tasks import batches
 from hanmo.tasks.kind import load_kind
 from hanmo.tasks.task import Example, Settings, Task
+from official_cases import write_data
+from task_cases import run_finetune, write_model
 from training_cases import CHARACTERS, TINY, tokenizer
 
 pytestmark = pytest.mark.parity
@@ -31,7 +33,9 @@ def both(folder: Path, auto: Any, task: Task, example: Example, config: EncoderC
     model, _ = kind.build(random_encoder(config, seed=0), task, weights={}, seed=0)
     # Large weights, so that a difference in names, masks or segments cannot hide.
     initialise(model, 0.4, torch.Generator().manual_seed(1))
-    save_model(folder, model, tokenizer=tokenizer(), num_labels=max(2, len(task.labels)))
+    # As a run saves it: the heads' outputs have names, or transformers counts none.
+    names = task.labels or tuple(f"LABEL_{i}" for i in range(model.n_outputs))
+    save_model(folder, model, tokenizer=tokenizer(), id2label=dict(enumerate(names)))
     features = kind.encode(example, task, tokenizer())
     [sequence] = features.sequences
     ours = batches.predict(
@@ -72,3 +76,21 @@ def _shape(family: str) -> EncoderConfig:
     import dataclasses
 
     return dataclasses.replace(TINY, model_type=family)
+
+
+def test_saved_runs_open(tmp_path: Path) -> None:
+    data = write_data(tmp_path / "data")
+    write_model(tmp_path / "model")
+    autos = {
+        "cmrc2018": transformers.AutoModelForQuestionAnswering,
+        "cjrc": transformers.AutoModelForQuestionAnswering,
+        "stsb": transformers.AutoModelForSequenceClassification,
+        "cluener": transformers.AutoModelForTokenClassification,
+        "csl": transformers.AutoModelForSequenceClassification,
+    }
+    for name, auto in autos.items():
+        out = tmp_path / name
+        settings = {"data": data, "epochs": 1, "max_length": 32, "save_model": True}
+        run_finetune(tmp_path / "model", Path(name), out, **settings)
+        opened = auto.from_pretrained(out / "model")
+        assert opened.config.num_labels == {"stsb": 1, "cluener": 21}.get(name, 2)

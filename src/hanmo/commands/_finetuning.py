@@ -24,7 +24,7 @@ from hanmo.tasks import batches
 from hanmo.tasks.metrics import score
 from hanmo.tasks.prepared import Prepared, also_in_train
 from hanmo.tasks.splits import Split
-from hanmo.tasks.task import Prediction
+from hanmo.tasks.task import LABEL, Prediction
 from hanmo.train.devices import Device
 from hanmo.train.devices import prepare as prepare_device
 from hanmo.train.loop import Record, train_steps
@@ -233,9 +233,18 @@ def prediction_lines(split: Split, predictions: Sequence[Prediction]) -> str:
     )
 
 
-def save(folder: Path, prepared: Prepared, trained: Trained) -> None:
-    """Write the fine-tuned model as a folder that transformers opens."""
+def save(folder: Path, prepared: Prepared, trained: Trained, model: Path) -> None:
+    """Write the fine-tuned model as a folder that transformers opens.
+
+    Args:
+        folder: to make.
+        prepared: the task.
+        trained: its model.
+        model: the folder that it started from.
+    """
     task = prepared.task
+    # Without labels the outputs are numbered: transformers counts them by their names.
+    labels = task.labels or tuple(f"LABEL_{i}" for i in range(trained.model.n_outputs))
     checkpoint.save_model(
         folder,
         trained.model,
@@ -244,11 +253,12 @@ def save(folder: Path, prepared: Prepared, trained: Trained) -> None:
             "task": task.name,
             "kind": task.kind,
             "options": dict(task.options),
-            "corpus": task.corpus,
+            "fields": [field for field in task.columns if field != LABEL],
+            "seen": [*seen_tasks(model), {"task": task.name, "corpus": task.corpus}],
             "max_length": task.settings.max_length,
         },
-        id2label={str(i): label for i, label in enumerate(task.labels)},
-        label2id={label: i for i, label in enumerate(task.labels)},
+        id2label={str(i): label for i, label in enumerate(labels)},
+        label2id={label: i for i, label in enumerate(labels)},
     )
 
 
@@ -262,9 +272,28 @@ def _build(config: Options, prepared: Prepared) -> tuple[nn.Module, dict[str, An
     else:
         encoder = checkpoint.load_encoder(config.model, dropout=config.dropout)
         weights = checkpoint.read_weights(config.model)
+    # A fine-tuned model's encoder knows the head that it was trained with: of the same seed a new
+    # one must be another all the same.
+    seen = [] if config.init == "random" else seen_tasks(config.model)
+    seed = int(generator(config.seed, "head", len(seen)).integers(2**62)) if seen else None
     return prepared.kind.build(
-        encoder, prepared.task, weights=weights, seed=_torch_seed(config.seed, "head")
+        encoder,
+        prepared.task,
+        weights=weights,
+        seed=_torch_seed(config.seed, "head") if seed is None else seed,
     )
+
+
+def seen_tasks(model: Path) -> list[dict[str, str]]:
+    """Return the tasks that a model was fine-tuned on, each with its corpus, the first one first.
+
+    Models of hanmo 0.1.0's first runs have the last one alone.
+    """
+    extra = checkpoint.read_extra(model)
+    if "seen" in extra:
+        return list(extra["seen"])
+    last = {"task": extra.get("task", ""), "corpus": extra.get("corpus", "")}
+    return [last] if last["task"] else []
 
 
 def _torch_seed(seed: int, purpose: str) -> int:

@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,13 +33,13 @@ from typing import Any
 from hanmo.core import config as configuration
 from hanmo.core import registry
 from hanmo.core.artifact import MANIFEST
-from hanmo.core.errors import UserError
+from hanmo.core.errors import UserError, nearest
 from hanmo.core.execute import run_tasks
 from hanmo.core.files import write_json
 from hanmo.core.lock import exclusive
 from hanmo.core.log import say
 from hanmo.report.runs import FAILED, PLAN, read_run
-from hanmo.tasks.task import TUNABLE
+from hanmo.tasks.task import TUNABLE, Task, with_settings
 
 _COMMANDS, _FINETUNE = "hanmo.commands", "finetune"
 _NAME = re.compile(r"[\w.+-]+")
@@ -77,7 +78,8 @@ class Config:
         schedule: Of the rate: "bert" or "electra"; default: each model's.
         clip_norm: Gradients are clipped to this norm; default: each model's.
         weight_decay: Decoupled decay of the weights; default: each task's.
-        set: Options of the kind of task, as doc_stride=64, for all tasks.
+        set: Options of the kind of task, as doc_stride=64, for all tasks; span.doc_stride=64 for
+            those of a kind, cmrc2018.doc_stride=64 for one.
         dropout: Replaces the dropout of the models' config.json.
         select: Weights that are scored: of the "last" epoch, or of the "best" on dev.
         limit_train: Use so many training examples, drawn by the seed.
@@ -193,7 +195,8 @@ def _run_quietly(planned: list[tuple[str, Any]], number: int) -> dict[str, int]:
     if made:
         say(_told(planned, number))
     elif _failed(settings.out).is_file():
-        say(f"failed: {folder}")
+        reason = json.loads(_failed(settings.out).read_text(encoding="utf-8"))["error"]
+        say(f"failed: {folder}: {reason}")
     return {"made": int(made)}
 
 
@@ -201,9 +204,12 @@ def _run_one(planned: list[tuple[str, Any]], number: int, title: str) -> bool:
     """Make a run unless it is there; returns whether it was made. A failure is written aside."""
     folder, settings = planned[number]
     out: Path = settings.out
-    new = not (out / MANIFEST).is_file()
-    if new:
-        say(f"{title}: {folder}")
+    before = _stamp(out)
+    if before and not settings.overwrite and not _sound(out):
+        say(f"{folder}: its metrics.json was changed or damaged; made again")
+        settings = dataclasses.replace(settings, overwrite=True)
+    if not before or settings.overwrite:
+        say(f"{title}: {folder}" if title else folder)
     try:
         registry.load(_COMMANDS, _FINETUNE).run(settings)
     except (UserError, RuntimeError, MemoryError) as error:
@@ -214,9 +220,24 @@ def _run_one(planned: list[tuple[str, Any]], number: int, title: str) -> bool:
         write_json(_failed(out), {"error": reason, "traceback": traceback.format_exc()})
         return False
     _failed(out).unlink(missing_ok=True)
+    new = _stamp(out) != before
     if new:
         say(_told(planned, number))
     return new
+
+
+def _stamp(out: Path) -> int:
+    """Return when a run was finished, 0 where it is not."""
+    path = out / MANIFEST
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
+def _sound(out: Path) -> bool:
+    try:
+        read_run(out)
+    except UserError:
+        return False
+    return True
 
 
 def _told(planned: list[tuple[str, Any]], number: int) -> str:
@@ -275,6 +296,7 @@ def parse_model(text: str) -> Model:
 
 def _plan(config: Config, finetune: Any) -> list[tuple[str, Any]]:
     """Return each run's folder below OUT and its settings, seed by seed; checks what it can."""
+    from hanmo.tasks.protocol import with_options
     from hanmo.tasks.splits import locate
     from hanmo.tasks.suite import find_task
 
@@ -290,9 +312,17 @@ def _plan(config: Config, finetune: Any) -> list[tuple[str, Any]]:
     ):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise UserError(f"--{what}: {', '.join(twice)} given twice; names must differ")
+            raise UserError(
+                f"--{what}: {', '.join(twice)} given twice; names must differ: NAME=PATH of a "
+                "model, name = of a task file"
+            )
+    changed = {key: getattr(config, key) for key in TUNABLE}
     for task in tasks.values():
         locate(task, config.data)
+        with_options(task, config.set)
+        for rate in _rates(config):
+            with_settings(task, **{**changed, "learning_rate": rate})
+    _check_prefixes(config.set or [], tasks.values())
     passed = {key: getattr(config, key) for key in _PASSED_ON}
     planned = []
     for seed, rate, model, (given, task) in itertools.product(
@@ -312,6 +342,15 @@ def _plan(config: Config, finetune: Any) -> list[tuple[str, Any]]:
         )
         planned.append((folder, settings))
     return planned
+
+
+def _check_prefixes(given: list[str], tasks: Iterable[Task]) -> None:
+    """Refuse an option for a kind or task that is none of these."""
+    known = {name for task in tasks for name in (task.name, task.kind)}
+    for text in given:
+        prefix, dot, _ = text.partition("=")[0].rpartition(".")
+        if dot and prefix not in known:
+            raise UserError(f"--set {text}: no task or kind {prefix!r}{nearest(prefix, known)}")
 
 
 def _rates(config: Config) -> list[float | None]:

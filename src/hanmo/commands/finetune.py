@@ -134,7 +134,11 @@ def run(config: Config) -> dict[str, Any]:
     task = with_settings(task, **{k: getattr(config, k) for k in TUNABLE})
     config = _resolved(config, task)
     _check(config)
-    return _run(config, task, _wanted(task, locate(task, config.data), config.splits), usual)
+    files = locate(task, config.data)
+    absent = [f"{s} ({' or '.join(names)})" for s, names in task.splits.items() if s not in files]
+    if absent and config.splits is None:
+        say(f"{task.name}: no file for {', '.join(absent)}")
+    return _run(config, task, _wanted(task, files, config.splits), usual)
 
 
 def _run_as_electra(asked: Config) -> dict[str, Any]:
@@ -199,6 +203,7 @@ def _run(
         asked: the settings that repeat the run; default: `config`.
     """
     from hanmo.commands import _finetuning
+    from hanmo.tasks.kind import definition
 
     asked = asked or config
     warnings = _warnings(config.model, task)
@@ -209,6 +214,7 @@ def _run(
         for k, v in plain(config).items()
         if k not in {"model", "data", "threads", "cache", *_ELECTRA}
     }
+    content["definition"] = definition(task)
     inputs = {
         **{f"model/{path.name}": path for path in _model_files(config.model, vocab)},
         **{f"{split}": path for split, path in files.items()},
@@ -283,19 +289,20 @@ def _prepare(
 
 def _warnings(model: Path, task: Task) -> list[str]:
     """Say what makes a score worth less: the model has seen the task's texts with their tags."""
-    from hanmo.model.checkpoint import read_extra
+    from hanmo.commands._finetuning import seen_tasks
 
-    extra = read_extra(model)
-    if extra.get("task") == task.name:
-        what = "the same task"
-    elif task.corpus and extra.get("corpus") == task.corpus:
-        what = f"{extra['task']} and {task.name} are one corpus"
-    else:
-        return []
-    return [
-        f"{model} was fine-tuned on {extra['task']} ({what}): it has seen texts of this task, and "
-        "its scores here say little of new texts"
-    ]
+    for seen in reversed(seen_tasks(model)):
+        if seen["task"] == task.name:
+            what = "the same task"
+        elif task.corpus and seen["corpus"] == task.corpus:
+            what = f"{seen['task']} and {task.name} are one corpus"
+        else:
+            continue
+        return [
+            f"{model} was fine-tuned on {seen['task']} ({what}): it has seen texts of this task, "
+            "and its scores here say little of new texts"
+        ]
+    return []
 
 
 def _changed(config: Config, published: Task) -> dict[str, Any]:
@@ -362,7 +369,7 @@ def _write(
             texts = {one.id: one.answer for one in predictions}
             write_json(folder / f"predictions-{split}.json", texts)
     if config.save_model:
-        _finetuning.save(folder / "model", prepared, trained)
+        _finetuning.save(folder / "model", prepared, trained, config.model)
     write_json(folder / "metrics.json", metrics)
 
 

@@ -57,7 +57,8 @@ class Predict:
                 "fine-tuned model; make one with hanmo finetune --save-model"
             )
         device = prepare("fp32").name
-        classifier = _Classifier(tokenizer, model.to(device), kind, task, device, top_k)
+        fields = tuple(read_extra(folder).get("fields", ()))
+        classifier = _Classifier(tokenizer, model.to(device), kind, task, device, top_k, fields)
         columns = ("label", "probability")
         return Predictor(classifier.read, classifier.answer, columns, _rows)
 
@@ -70,15 +71,17 @@ class _Classifier:
     task: Task
     device: str
     top_k: int
+    fields: tuple[str, ...] = ()  # those it was fine-tuned on, where its folder says so
 
     def read(self, text: str) -> tuple[str, Features]:
         require_text(text)
         parts = text.split("\t")
-        names = (*self.kind.fields, *self.kind.optional_fields)
-        if not len(self.kind.fields) <= len(parts) <= len(names):
+        names = self.fields or (*self.kind.fields, *self.kind.optional_fields)
+        least = len(self.fields or self.kind.fields)
+        if not least <= len(parts) <= len(names):
+            between = " and " if self.fields else " and perhaps "
             raise UserError(
-                f"{len(parts)} texts with tabs between them; this model takes "
-                f"{' and perhaps '.join(names)}"
+                f"{len(parts)} texts with tabs between them; this model takes {between.join(names)}"
             )
         for part in parts:
             require_text(part)
@@ -120,7 +123,8 @@ def _kind(folder: Path) -> Kind:
     if kind.answers != "label" or not texts <= {"text_a", "text_b"}:
         raise UserError(
             f"{folder}: was fine-tuned by the kind {name}, which answers with {kind.answers} from "
-            f"{', '.join(kind.fields)}; classify gives one label to a text or a pair of texts"
+            f"{', '.join((*kind.fields, *kind.optional_fields))}; classify gives one label to a "
+            "text or a pair of texts"
         )
     return kind
 

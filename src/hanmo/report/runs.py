@@ -81,7 +81,7 @@ def collect(folders: Sequence[Path]) -> Collected:
     """Read the runs below the folders.
 
     Raises:
-        UserError: no such folder, or a damaged run (names the file).
+        UserError: no such folder. A damaged run is among the failed ones.
     """
     runs: dict[Path, Run] = {}
     planned: set[Path] = set()
@@ -94,7 +94,10 @@ def collect(folders: Sequence[Path]) -> Collected:
             if path.parent.name.endswith(_PARTIAL):
                 continue
             if (path.parent / MANIFEST).is_file():
-                runs[path.parent.resolve()] = read_run(path.parent)
+                try:
+                    runs[path.parent.resolve()] = read_run(path.parent)
+                except UserError as error:
+                    failed[path.parent.resolve()] = str(error)
         for path in top.rglob(f"*{_PARTIAL}"):
             unfinished.add(path.with_name(path.name.removesuffix(_PARTIAL)).resolve())
         for path in top.rglob(f"*{FAILED}"):
@@ -122,7 +125,10 @@ def read_run(folder: Path) -> Run:
     manifest = read_manifest(folder, _KIND)
     path = folder / METRICS
     if manifest.files.get(METRICS, {}).get("sha256") != sha256(path):
-        raise UserError(f"{path}: differs from the run's {MANIFEST}; run it again")
+        raise UserError(
+            f"{path}: differs from the run's {MANIFEST}; make the run again: hanmo evaluate does, "
+            "hanmo finetune with --overwrite"
+        )
     raw = _read_json(path)
     digests = {name: str(facts["sha256"]) for name, facts in manifest.files.items()}
     try:

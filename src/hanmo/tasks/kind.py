@@ -6,8 +6,11 @@ batching, training and scoring are the same for all kinds.
 """
 
 import dataclasses
+import hashlib
+import json
 import typing
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -16,11 +19,40 @@ from torch import Tensor, nn
 from hanmo.core import registry
 from hanmo.core.conform import conform
 from hanmo.core.errors import UserError, nearest
+from hanmo.core.files import sha256
 from hanmo.data.ragged import Array, Corrupted
 from hanmo.model.encoder import Encoder
 from hanmo.tasks.task import Example, Prediction, Task
 from hanmo.tasks.task_file import KINDS
 from hanmo.text.tokenizer import Tokenizer
+
+# Of a task, what does not change its scores.
+_TOLD = frozenset(
+    {
+        *("embedded", "folder", "folders", "source", "request", "downloads", "citation"),
+        *("licence", "published", "rows", "stated", "small_learning_rate"),
+        "electra_learning_rates",
+    }
+)
+
+
+def definition(task: Task) -> str:
+    """Return a digest of what a task is: the rules of its rows, its kind and its scores.
+
+    A finished run is of that definition; where the data come from, and what they may be used for,
+    is no part of it.
+    """
+    told = {
+        field.name: getattr(task, field.name)
+        for field in dataclasses.fields(task)
+        if field.name not in _TOLD
+    }
+    told["settings"] = None  # a run's own settings have them
+    told["layouts"] = {name: dataclasses.asdict(one) for name, one in task.layouts.items()}
+    if task.kind.endswith(".py") and Path(task.kind).is_file():
+        told["kind"] = sha256(Path(task.kind))  # a user's own, wherever it lies
+    text = json.dumps(told, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class RowSkipped(Exception):  # noqa: N818 - a rule's decision, not a mistake
@@ -132,7 +164,7 @@ def load_kind(name: str, options: Mapping[str, Any] | None = None) -> Kind:
     Raises:
         UserError: no such kind, no such option, or a value of a wrong type.
     """
-    made = registry.load(KINDS, name).Kind
+    made = _class(name)
     hints = typing.get_type_hints(made)
     known = [one.name for one in dataclasses.fields(made)] if dataclasses.is_dataclass(made) else []
     given = {}
@@ -162,6 +194,15 @@ def at_least(kind: Any, **least: int) -> None:
             raise UserError(
                 f"options.{option}: got {getattr(kind, option)}; expected {wanted} or more"
             )
+
+
+def _class(name: str) -> Any:
+    try:
+        return registry.load(KINDS, name).Kind
+    except (ImportError, SyntaxError, NameError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"kind {name}: the file does not give a class Kind: {type(error).__name__}: {error}"
+        ) from None
 
 
 def text_of(value: Any, field: str) -> str:

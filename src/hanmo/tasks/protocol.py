@@ -28,11 +28,19 @@ _ELECTRA = {"small": (3e-4, 0.8), "base": (1e-4, 0.8), "large": (5e-5, 0.9)}
 def published(task: Task, shape: EncoderConfig) -> Settings:
     """Return the settings to fine-tune a model of this shape with.
 
-    A user's task file and the sample, which state settings of their own choice, keep them.
+    What a user's task file states stays as it is; the sample states all of its settings.
     """
     settings = task.settings
-    if task.folder or task.embedded:
+    if task.embedded:
         return settings
+    if task.folder:
+        free = dataclasses.replace(settings, source="BERT's usual ones")
+        usual = published(dataclasses.replace(task, folder="", settings=free), shape)
+        kept = {name: getattr(settings, name) for name in task.stated}
+        stated = f"{settings.source}: {', '.join(kept) or 'none'}"
+        return dataclasses.replace(
+            usual, **{**kept, "source": f"{stated}; the others: {usual.source}"}
+        )
     if shape.family.discriminates:
         return _electra(task, shape)
     if shape.hidden_size < _BASE_WIDTH or shape.num_hidden_layers < _BASE_LAYERS:
@@ -73,6 +81,8 @@ def as_published(task: Task, model: Path) -> Task:
 def with_options(task: Task, given: list[str] | None) -> Task:
     """Return the task with options of its kind, as "doc_stride=64".
 
+    "span.doc_stride=64" is for tasks of that kind alone, "cmrc2018.doc_stride=64" for that task.
+
     Raises:
         UserError: not NAME=VALUE, no such option, or a value of a wrong type.
     """
@@ -81,6 +91,9 @@ def with_options(task: Task, given: list[str] | None) -> Task:
         name, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"--set: got {text!r}; expected NAME=VALUE, as doc_stride=64")
+        prefix, _, name = name.rpartition(".")
+        if prefix and prefix not in {task.name, task.kind}:
+            continue  # for another task
         try:
             options[name] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:  # a text without quotation marks

@@ -143,6 +143,7 @@ class Task:
         licence: terms of the data.
         published: the task's name in `report/published_results.csv`; empty when it has none.
         corpus: name of the texts that it shares with other tasks; empty: none.
+        stated: names of the settings that a user's task file states; the others are published ones.
         rows: split, or the name of one of its files that holds another number → published number of
             usable rows.
     """
@@ -176,6 +177,7 @@ class Task:
     licence: str = ""
     published: str = ""
     corpus: str = ""
+    stated: tuple[str, ...] = ()
     rows: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def layout(self, file: str) -> Layout:

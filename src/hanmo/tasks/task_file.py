@@ -49,7 +49,7 @@ _TABLES = ("options", "keep", "renamed_labels")
 _NOT_IN_FILES = frozenset(
     {
         *("folder", "embedded", "folders", "layouts", "downloads", "request", "rows"),
-        *("small_learning_rate", "electra_learning_rates"),
+        *("small_learning_rate", "electra_learning_rates", "stated"),
     }
 )
 
@@ -89,9 +89,11 @@ def read_task(path: Path) -> Task:
     for key in _LISTS:
         values[key] = _texts(path, key, values.get(key, []))
     kind = _kind(path, values["kind"], values.get("options", {}))
-    values["metrics"] = values["metrics"] or _METRICS[kind.answers]
+    usual = getattr(kind, "metrics", _METRICS[kind.answers])
+    values["metrics"] = values["metrics"] or usual
     values["splits"] = _splits(path, values.get("splits"))
     values["columns"] = _columns(path, values.get("columns"), kind)
+    values["stated"] = tuple(values.get("settings", {}))
     values["settings"] = _settings(path, values.get("settings", {}))
     if not _NAME.fullmatch(values["name"]):
         raise UserError(
@@ -100,6 +102,11 @@ def read_task(path: Path) -> Task:
         )
     for metric in values["metrics"]:
         check_metric(metric, kind.answers)
+        if metric in getattr(kind, "unfit_metrics", ()):
+            raise UserError(
+                f"{path}: metrics: {metric} gives nothing for a right answer of none, yes or no; "
+                f"expected {', '.join(usual)}"
+            )
     return Task(**values, folder=str(path.parent))
 
 

@@ -85,3 +85,19 @@ def test_a_folder_without_a_classifier_is_refused(tmp_path: Path) -> None:
     save_model(folder, model, tokenizer=Tokenizer(VOCAB), id2label={"0": "a", "1": "b"})
     with pytest.raises(UserError, match=r"not bert\.pooler.*classifier\.weight"):
         Predict().load(folder)
+
+
+def test_a_model_takes_as_many_texts_as_it_was_fine_tuned_on(tmp_path: Path) -> None:
+    for fields, text in ((["text_a"], "我去\t他去"), (["text_a", "text_b"], "我去")):
+        model = Pooled(make_model(layers=False).encoder, len(LABELS), cross_entropy)
+        folder = tmp_path / str(len(fields))
+        save_model(
+            folder,
+            model,
+            tokenizer=Tokenizer(VOCAB),
+            extra={"task": "toy", "kind": "classification", "fields": fields},
+            id2label={str(i): label for i, label in enumerate(LABELS)},
+        )
+        ask = Predict().load(folder)
+        with pytest.raises(UserError, match=f"this model takes {' and '.join(fields)}"):
+            ask([text])

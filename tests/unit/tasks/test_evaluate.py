@@ -139,6 +139,28 @@ def test_a_sweep_tries_every_rate_and_tells_scores_as_they_come(
             evaluate.run(dataclasses.replace(swept, **changed))
 
 
+def test_a_damaged_run_is_made_again(
+    done: Path, model: Path, task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "runs"
+    shutil.copytree(done, out)
+    path = out / "toy/toy/seed-1/metrics.json"
+    whole = metrics_of(path.parent)
+    path.write_text(path.read_text(encoding="utf-8")[:100], encoding="utf-8")
+    assert report.run(report.Config([out], out=tmp_path / "table.md"))["failed"] == 1
+    assert evaluate.run(settings_of(model, task, out))["made"] == 1
+    assert "metrics.json was changed or damaged; made again" in capsys.readouterr().err
+    assert metrics_of(path.parent) == whole
+    assert evaluate.run(settings_of(model, task, out, overwrite=True))["made"] == 4
+
+
+def test_options_may_be_for_one_kind_or_task(model: Path, task: Path, tmp_path: Path) -> None:
+    given = ["toy.several=first", "classification.label_without=x"]
+    evaluate.run(settings_of(model, task, tmp_path, models=[f"toy={model}"], seeds=1, set=given))
+    options = metrics_of(tmp_path / "toy/toy/seed-1")["options"]
+    assert options == {"several": "first", "label_without": "x"}
+
+
 def test_models_are_named(model: Path) -> None:
     assert evaluate.parse_model(str(model)) == evaluate.Model(model.name, model, "pretrained")
     assert evaluate.parse_model(f"a={model}") == evaluate.Model("a", model, "pretrained")
@@ -156,6 +178,9 @@ def test_models_are_named(model: Path) -> None:
         ({"tasks": ["chnsenticrop"]}, "did you mean 'chnsenticorp'"),
         ({"tasks": ["chnsenticorp"]}, "do not come with hanmo"),
         ({"seeds": 0}, "--seeds: got 0"),
+        ({"learning_rates": [-1.0]}, "learning_rate: got -1.0"),
+        ({"set": ["doc_stride=3"]}, "kind classification has no 'doc_stride'"),
+        ({"set": ["spam.doc_stride=3"]}, "no task or kind 'spam'"),
     ],
 )
 def test_mistakes_stop_before_the_first_run(

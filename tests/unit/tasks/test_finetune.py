@@ -1,5 +1,6 @@
 """One fine-tuning run: learns, repeats itself, says what it did, survives a kill."""
 
+import dataclasses
 import json
 import os
 import re
@@ -16,11 +17,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hanmo.cli import main
+from hanmo.commands import _finetuning
+from hanmo.commands.finetune import Config
 from hanmo.core.artifact import read_manifest, verify
 from hanmo.core.errors import UserError
 from hanmo.model.checkpoint import load_encoder, read_weights
 from hanmo.tasks.kind import load_kind
+from hanmo.tasks.prepared import prepare
+from hanmo.tasks.splits import locate
 from hanmo.tasks.suite import TASKS
+from hanmo.tasks.task_file import read_task
 from task_cases import TASK, metrics_of, rows, run_finetune, write_model, write_task, write_tsv
 
 
@@ -168,6 +174,68 @@ def test_texts_that_train_has_too_are_counted(model: Path, tmp_path: Path) -> No
     write_tsv(task.parent / "dev.tsv", [*(("bad", text) for text in twice), *rows(4, seed=7)])
     run_finetune(model, task, tmp_path / "out", epochs=1)
     assert metrics_of(tmp_path / "out")["splits"]["dev"]["also_in_train"] == 3
+
+
+def test_another_definition_of_the_task_is_another_run(model: Path, tmp_path: Path) -> None:
+    task = write_task(tmp_path / "task")
+    run_finetune(model, task, tmp_path / "out", epochs=1)
+    text = task.read_text(encoding="utf-8")
+    for changed in (
+        'labels = ["good", "bad"]\n' + text,
+        'metrics = ["macro_f1"]\n' + text,
+        'drop_labels = ["x"]\n' + text,
+        text.replace('label = "label"', 'label = "text"'),
+        text + '[options]\nseveral = "first"\n',
+    ):
+        task.write_text(changed, encoding="utf-8")
+        with pytest.raises(UserError, match="other settings"):
+            run_finetune(model, task, tmp_path / "out", epochs=1)
+    task.write_text('licence = "none"\n' + text, encoding="utf-8")
+    run_finetune(model, task, tmp_path / "out", epochs=1)
+
+
+def test_a_changed_kind_is_another_run(model: Path, tmp_path: Path) -> None:
+    task = write_task(tmp_path / "task")
+    task.write_text('kind = "own.py"\n' + task.read_text(encoding="utf-8"), encoding="utf-8")
+    own = task.with_name("own.py")
+    own.write_text("from hanmo.tasks.kinds.classification import Kind\n")
+    run_finetune(model, task, tmp_path / "out", epochs=1)
+    own.write_text("from hanmo.tasks.kinds.classification import Kind  # changed\n")
+    with pytest.raises(UserError, match="other settings"):
+        run_finetune(model, task, tmp_path / "out", epochs=1)
+    for content, expected in (("x = 1\n", "no attribute 'Kind'"), ("import nowhere\n", "nowhere")):
+        broken = task.with_name(f"own{len(content)}.py")
+        broken.write_text(content)
+        task.write_text(task.read_text("utf-8").replace("own.py", broken.name), "utf-8")
+        with pytest.raises(UserError, match=rf"does not give a class Kind: .*{expected}"):
+            run_finetune(model, task, tmp_path / "new")
+        task.write_text(task.read_text("utf-8").replace(broken.name, "own.py"), "utf-8")
+
+
+def test_a_fine_tuned_model_gets_another_head(
+    model: Path, task: Path, tmp_path: Path, done: Path
+) -> None:
+    run_finetune(done / "model", task, tmp_path / "b", epochs=1, save_model=True)
+    config = Config(done / "model", str(task), tmp_path / "x", precision="fp32", threads=1)
+    again = prepare(read_task(task), locate(read_task(task), None), done / "model", cached=False)
+    first = prepare(read_task(task), locate(read_task(task), None), model, cached=False)
+    heads = [
+        _finetuning._build(dataclasses.replace(config, model=folder), made)[0].state_dict()[
+            "classifier.weight"
+        ]
+        for folder, made in ((model, first), (done / "model", again))
+    ]
+    assert not torch.equal(*heads)
+    seen = json.loads((tmp_path / "b" / "model" / "config.json").read_text())["hanmo"]["seen"]
+    assert seen == [{"task": "toy", "corpus": ""}] * 2
+
+
+def test_a_split_without_its_file_is_named(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = write_task(tmp_path / "task", text=TASK.replace('"dev.tsv"', '"dve.tsv"'))
+    run_finetune(model, task, tmp_path / "out", epochs=1)
+    assert "toy: no file for dev (dve.tsv)" in capsys.readouterr().err
 
 
 def test_a_model_that_has_seen_the_corpus_is_warned_of(

@@ -10,7 +10,7 @@ from hanmo.tasks.protocol import published
 from hanmo.tasks.suite import TASKS
 from hanmo.tasks.task import Settings
 from hanmo.tasks.task_file import read_task
-from task_cases import write_task
+from task_cases import TASK, write_task
 
 BERTS = ("base", "large")
 SMALL = ("tiny", "small", "rbt3", "rbt4", "rbt6", "rbtl3", "albert-tiny", "albert-small")
@@ -90,6 +90,16 @@ def test_every_task_has_settings_for_every_size() -> None:
 
 
 def test_a_users_own_settings_and_the_samples_are_kept(tmp_path: Path) -> None:
-    for task in (read_task(write_task(tmp_path)), TASKS["sample-reviews"]):
-        for shape in SIZES.values():
-            assert published(task, shape) is task.settings
+    task, sample = read_task(write_task(tmp_path)), TASKS["sample-reviews"]
+    assert task.stated == ("max_length", "batch_size", "learning_rate", "epochs")
+    for shape in SIZES.values():
+        assert published(sample, shape) is sample.settings
+        made = published(task, shape)
+        for name in task.stated:
+            assert getattr(made, name) == getattr(task.settings, name)
+        assert made.source.startswith(f"{tmp_path}/task.toml: max_length, batch_size")
+    assert published(task, SIZES["electra-small"]).layer_decay == 0.8
+    free = read_task(write_task(tmp_path, text=TASK.partition("[settings]")[0]))
+    rates = {size: published(free, SIZES[size]).learning_rate for size in ("tiny", "base")}
+    assert rates == {"tiny": 1e-4, "base": 2e-5}
+    assert published(free, SIZES["electra-base"]).learning_rate == 1e-4

@@ -64,6 +64,19 @@ def test_mistakes_are_explained(tmp_path: Path, text: str, expected: str) -> Non
     assert expected in str(caught.value)
 
 
+def test_questions_without_answers_are_not_scored_by_cmrcs_f1(tmp_path: Path) -> None:
+    text = 'kind = "span"\nreader = "squad"\n[splits]\ntrain = "a.json"\n[columns]\n'
+    text += 'context = "context"\nquestion = "question"\nlabel = "answers"\n'
+    path = tmp_path / "task.toml"
+    path.write_text(text)
+    assert find_task(str(path)).metrics == ("em", "f1")
+    path.write_text(text + "[options]\nno_answer = true\n")
+    assert find_task(str(path)).metrics == ("cjrc_em", "cjrc_f1")
+    path.write_text('metrics = ["f1"]\n' + text + "[options]\nno_answer = true\n")
+    with pytest.raises(UserError, match="f1 gives nothing for a right answer of none"):
+        find_task(str(path))
+
+
 def test_an_unknown_task_names_the_nearest() -> None:
     with pytest.raises(UserError, match=r"no 'chnsenticrop'; did you mean 'chnsenticorp'\?"):
         find_task("chnsenticrop")

@@ -49,6 +49,7 @@ class Pooled(nn.Module):
         self.bert.add_module("pooler", Pooler(encoder.config))
         self.dropout = nn.Dropout(encoder.config.hidden_dropout_prob)
         self.classifier = nn.Linear(encoder.config.hidden_size, n_outputs)
+        self.n_outputs = n_outputs
         self.loss = loss
 
     @property

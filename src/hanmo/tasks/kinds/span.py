@@ -40,6 +40,7 @@ class Reader(nn.Module):
     """Encoder, a layer for beginnings and ends, and perhaps one for kinds of answers."""
 
     architecture = "BertForQuestionAnswering"
+    n_outputs = 2
 
     def __init__(self, encoder: Encoder, n_types: int) -> None:
         super().__init__()
@@ -135,6 +136,16 @@ class Kind:
         at_least(self, doc_stride=1, max_query_length=0, max_answer_length=1)
 
     @property
+    def metrics(self) -> tuple[str, ...]:
+        """What a task of this kind is scored by unless it says otherwise."""
+        return ("cjrc_em", "cjrc_f1") if len(self.types) > 1 else ("em", "f1")
+
+    @property
+    def unfit_metrics(self) -> tuple[str, ...]:
+        """CMRC 2018's: F1 is 0 where both answers are empty (facts/10)."""
+        return ("em", "f1", "average") if len(self.types) > 1 else ()
+
+    @property
     def types(self) -> tuple[str, ...]:
         """Kinds of answers, in the order of the head's outputs."""
         none = (NONE,) if self.no_answer else ()
@@ -183,7 +194,7 @@ class Kind:
                 raise RowSkipped("answer_not_in_context")
             raise ValueError(
                 f"the answer {text[:40]!r} is not in its passage; correct it, or leave such rows "
-                "out with --options unlocated=skip"
+                "out with --set unlocated=skip"
             )
         return found
 
