@@ -134,7 +134,8 @@ def task_name(hparams: Hparams) -> str:
             "one encoder, and hanmo does not; for each by itself give a call of its own"
         )
     if names[0] not in _ENTRIES:
-        raise UserError(f"task_names: no {names[0]!r} here{nearest(names[0], _ENTRIES)}")
+        default = " (the settings name none: upstream's default)" if names == ["chunk"] else ""
+        raise UserError(f"task_names: no {names[0]!r} here{nearest(names[0], _ENTRIES)}{default}")
     return names[0]
 
 

@@ -192,9 +192,15 @@ def _limits(table: Table, strips: Sequence[Strip]) -> tuple[float, float]:
 
 
 def _name(text: str) -> str:
-    """Return a name that the font has the letters of, and that fits beside a strip."""
+    """Return a name that the font has the letters of, and that fits beside a strip.
+
+    Of a model with several settings the end is kept too: rows may differ in it alone.
+    """
     plain = text.encode("ascii", "backslashreplace").decode()
-    return plain if len(plain) <= _NAME else plain[: _NAME - 1] + "…"
+    if len(plain) <= _NAME:
+        return plain
+    half = (_NAME - 1) // 2
+    return plain[:half] + "…" + plain[half + 1 - _NAME :]
 
 
 def _legend(figure: Any, *, published: bool) -> None:

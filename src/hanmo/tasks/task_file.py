@@ -92,6 +92,8 @@ def read_task(path: Path) -> Task:
     usual = getattr(kind, "metrics", _METRICS[kind.answers])
     values["metrics"] = values["metrics"] or usual
     values["splits"] = _splits(path, values.get("splits"))
+    suffix = Path(values["splits"]["train"][0]).suffix
+    values["reader"] = values.get("reader") or getattr(kind, "readers", {}).get(suffix, "")
     values["columns"] = _columns(path, values.get("columns"), kind)
     values["stated"] = tuple(values.get("settings", {}))
     values["settings"] = _settings(path, values.get("settings", {}))

@@ -131,6 +131,7 @@ class Kind:
     fields: ClassVar = ("context", "question")
     optional_fields: ClassVar = ("is_impossible",)
     answers: ClassVar = "text"
+    readers: ClassVar = {".json": "squad"}
 
     def __post_init__(self) -> None:
         at_least(self, doc_stride=1, max_query_length=0, max_answer_length=1)

@@ -87,6 +87,7 @@ class Kind:
     fields: ClassVar = ("text",)
     optional_fields: ClassVar[tuple[str, ...]] = ()
     answers: ClassVar = "tags"
+    readers: ClassVar = {".txt": "conll", ".bio": "conll", ".conll": "conll"}
 
     def __post_init__(self) -> None:
         at_least(self, stride=1)
