@@ -1,30 +1,30 @@
 """Put a task's files into its folder: from their official places, or from a file at hand.
 
 In: a task and its folder. Out: the files of its splits there, and `downloads.json`, which says of
-each where it came from and its SHA-256. What is there and right is left as it is. A download whose
-checksum is not the known one is kept aside as NAME.rejected.
+each where it came from and its SHA-256. What is there and right is left as it is, and a file that
+somebody else put there is never replaced. A download, or a member of an archive, whose checksum is
+not the known one is kept aside as NAME.rejected.
 
     obtain(find_task("ocnli"), Path("data/ocnli"))
 """
 
 import dataclasses
-import hashlib
-import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from hanmo.core.errors import UserError
-from hanmo.core.files import COMPRESSIONS, open_bytes, sha256, write_json
+from hanmo.core.files import COMPRESSIONS, sha256
 from hanmo.core.lock import exclusive
-from hanmo.tasks import archives
+from hanmo.tasks import archives, records
 from hanmo.tasks.download import Open, fetch, forget
+from hanmo.tasks.records import REJECTED, Records, content_digest, plain
 from hanmo.tasks.task import Download, Task
 
-RECORD = "downloads.json"
+RECORD = records.FILE
 VERIFIED = "verified"
 _UNKNOWN = "unverified: no checksum is known"
+_ACCEPTED = "another checksum, accepted"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def obtain(
 
     Raises:
         UserError: nothing is known to download; no connection; another checksum; a file there that
-            is not the right one; an archive without the wanted members.
+            is not the right one; an archive that is damaged or without the wanted members.
     """
     if task.embedded:
         return [Got(name, "there", note="comes with hanmo") for (name, *_) in task.splits.values()]
@@ -101,6 +101,29 @@ def obtain(
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class _Source:
+    """A file that was downloaded, or is at hand.
+
+    Attributes:
+        path: where it lies.
+        where: its name in messages.
+        origin: its name in the record.
+        download: what it should be.
+        digest: its SHA-256; of a compressed file at hand, that of its content.
+        note: whether it was verified.
+        move: it is ours.
+    """
+
+    path: Path
+    where: str
+    origin: str
+    download: Download
+    digest: str
+    note: str
+    move: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Work:
     task: Task
     folder: Path
@@ -115,7 +138,7 @@ class _Work:
         if all(there.values()):
             forget(partial, whole=True)  # where a kill came after unpacking
             return [self._checked(download, name, path) for name, path in there.items() if path]
-        rejected = self.folder / f"{download.file}.rejected"
+        rejected = self.folder / f"{download.file}{REJECTED}"
         if self.accept_changed and rejected.is_file():
             rejected.replace(partial)
         else:
@@ -135,27 +158,35 @@ class _Work:
                 if not self.accept_changed:
                     partial.replace(rejected)
                     forget(partial)
-                    raise UserError(_mismatch(download.url, digest, download.sha256, rejected))
+                    differs = _differs(digest, (download.sha256,))
+                    raise UserError(_mismatch(download.url, [differs], [rejected]))
+        # What was rejected may have been a member of another archive.
+        origin = self._records.origin(rejected.name, digest) or download.url
         missing = tuple(name for name, path in there.items() if path is None)
-        made = self._install(partial, download, missing, move=True)
-        forget(partial)
-        self._record(made, download.url, digest, verified=note == VERIFIED)
-        return [Got(path.name, "downloaded", digest, note) for path in made]
+        source = _Source(partial, download.url, origin, download, digest, note, move=True)
+        try:
+            got = self._install(source, missing)
+        except UserError as error:
+            partial.replace(rejected)  # else the same command would find it again
+            forget(partial)
+            raise UserError(str(error).replace(str(partial), str(rejected))) from None
+        forget(partial, whole=True)
+        return got
 
     def take(self, given: Path) -> list[Got]:
         """Use a file or archive at hand."""
         if not given.is_file():
             raise UserError(f"--from {given}: no such file")
-        digest = _digest(given)
+        digest = content_digest(given)
         download = self._meant(given, digest)
         note = _UNKNOWN
         if download.sha256:
-            note = VERIFIED if digest == download.sha256 else "another checksum, accepted"
+            note = VERIFIED if digest == download.sha256 else _ACCEPTED
             if digest != download.sha256 and not self.accept_changed:
-                raise UserError(_mismatch(str(given), digest, download.sha256, given))
-        made = self._install(given, download, _wanted(download), move=False)
-        self._record(made, given.name, digest, verified=note == VERIFIED)
-        return [Got(path.name, "taken", digest, note) for path in made]
+                differs = _differs(digest, (download.sha256,))
+                raise UserError(_mismatch(str(given), [differs], [given]))
+        source = _Source(given, str(given), given.name, download, digest, note, move=False)
+        return self._install(source, _wanted(download))
 
     def on_request(self) -> list[Got]:
         """Name the splits that are still missing and have to be asked for."""
@@ -168,93 +199,165 @@ class _Work:
         ]
         return [Got(name, "on request", note=self.task.request) for name in missing]
 
+    @property
+    def _records(self) -> Records:
+        return Records(self.folder)
+
     def _there(self, name: str) -> Path | None:
+        return next(iter(self._forms(name)), None)
+
+    def _forms(self, name: str) -> list[Path]:
+        """Return the files of a name that are there, plain or compressed."""
         paths = [self.folder / (name + suffix) for suffix in ("", *COMPRESSIONS)]
-        return next((path for path in paths if path.is_file()), None)
+        return [path for path in paths if path.is_file()]
+
+    def _known(self, name: str) -> tuple[str, ...]:
+        """Return the known checksums of a file by itself, whatever it comes in."""
+        return tuple(
+            one.sha256
+            for one in self.task.downloads
+            if one.file == name and one.sha256 and not one.members
+        )
 
     def _checked(self, download: Download, name: str, path: Path) -> Got:
         """Compare a file that is there with its known checksum, or with the record's."""
-        known = self._records().get(name, {}).get("sha256", "")
-        published = "" if download.members else download.sha256
+        known = self._records.read().get(name, {}).get("sha256", "")
+        published = self._known(name)
         if not (known or published):
             return Got(name, "there", note=_UNKNOWN)
-        digest = _digest(path)
-        if digest == published:
+        digest = content_digest(path)
+        if digest in published:
             return Got(name, "there", note=VERIFIED)
         if digest == known:
             return Got(name, "there", note="as it was obtained")
         if not self.accept_changed:
+            expected = " or ".join(published) or known
             raise UserError(
                 f"{path}: there, but not the file of {download.url}: sha256 {digest}, expected "
-                f"{published or known}; move it away to get it again, or pass --accept-changed to "
-                "keep it"
+                f"{expected}; move it away to get it again, or pass --accept-changed to keep it"
             )
-        self._record([path], "", digest, verified=False)
-        return Got(name, "there", digest, "another checksum, accepted")
+        self._records.add({path: False}, "", digest)
+        return Got(name, "there", digest, _ACCEPTED)
 
     def _meant(self, given: Path, digest: str) -> Download:
         """Return which download a file at hand is, by its checksum, its name, or what it holds."""
         downloads = self.task.downloads
-        plain = given.stem if given.suffix in COMPRESSIONS else given.name
+        name = plain(given)
         for download in downloads:
-            if digest == download.sha256 or plain == download.file:
+            if digest == download.sha256:
                 return download
-        if archives.is_zip(given) and len([one for one in downloads if one.members]) == 1:
+        zipped = archives.is_zip(given)
+        for download in downloads:
+            if name == download.file:
+                return download
+        if zipped and len([one for one in downloads if one.members]) == 1:
             return next(one for one in downloads if one.members)
-        names = [name for split in self.task.splits.values() for name in split]
-        if archives.is_zip(given):
+        names = [one for split in self.task.splits.values() for one in split]
+        if zipped:
             inside = {Path(member).name for member in archives.members(given)}
             found = {n: n for split in self.task.splits.values() for n in _first(split, inside)}
+            for split in self.task.splits.values():
+                if not inside.intersection(split):
+                    archives.refuse_links(given, split)
             if found:
                 return Download("", given.name, members=found)
-        if plain in names:
-            return Download("", plain)
+        if name in names:
+            return Download("", name)
         expected = dict.fromkeys([*(one.file for one in downloads), *names])
         raise UserError(
             f"--from {given}: no file of task {self.task.name}; expected {', '.join(expected)}, or "
             "a zip archive with them"
         )
 
-    def _install(
-        self, path: Path, download: Download, wanted: tuple[str, ...], *, move: bool
-    ) -> list[Path]:
-        if download.members:
-            members = {end: name for end, name in download.members.items() if name in wanted}
-            made = archives.unpack(path, members, self.folder)
-            if move:
-                path.unlink()
-            return made
-        suffix = path.suffix if path.suffix in COMPRESSIONS else ""
-        target = self.folder / (download.file + suffix)
-        if move:
-            path.replace(target)
-        elif path.resolve() != target.resolve():
-            temporary = self.folder / f".{target.name}.copying"
-            shutil.copyfile(path, temporary)
-            temporary.replace(target)
-        return [target]
-
-    def _records(self) -> Mapping[str, Mapping[str, Any]]:
-        try:
-            raw = json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{self.folder / RECORD}: not JSON: {error}; remove it") from None
-        return raw if isinstance(raw, dict) else {}
-
-    def _record(self, files: list[Path], source: str, digest: str, *, verified: bool) -> None:
-        """Note where files came from; `digest` is that of the download that held them."""
-        new = {
-            (path.stem if path.suffix in COMPRESSIONS else path.name): {
-                "from": source,
-                "download_sha256": digest,
-                "sha256": _digest(path),
-                "verified": verified,
-            }
-            for path in files
+    def _install(self, source: _Source, names: tuple[str, ...]) -> list[Got]:
+        """Put what a file holds into the folder, where it is not there already."""
+        members = {end: one for end, one in source.download.members.items() if one in names}
+        contents = dict.fromkeys(names, source.digest)
+        notes = dict.fromkeys(names, source.note)
+        if members:
+            contents = archives.digests(source.path, members)
+            notes |= self._compared(source, members, contents)
+        kept: dict[str, Path] = {}
+        old: list[Path] = []
+        for name, digest in contents.items():
+            right, ours = self._in_the_way(name, digest)
+            kept |= {name: right} if right else {}
+            old += ours
+        if members:
+            new = {end: name for end, name in members.items() if name not in kept}
+            made = archives.unpack(source.path, new, self.folder) if new else []
+        else:
+            made = [] if kept else [self._put(source)]
+        noted = {path: notes[plain(path)] for path in made}
+        self._records.add(
+            {path: note == VERIFIED for path, note in noted.items()}, source.origin, source.digest
+        )
+        accepted = {
+            path: False
+            for name, path in kept.items()
+            if notes[name] == _ACCEPTED and not self._records.origin(name, contents[name])
         }
-        write_json(self.folder / RECORD, {**self._records(), **new})
+        self._records.add(accepted, "", source.digest)
+        for path in {*old} - {*made}:  # in another compression; read before the new one
+            path.unlink()
+        state = "downloaded" if source.move else "taken"
+        return [
+            *(Got(path.name, state, source.digest, note) for path, note in noted.items()),
+            *(Got(path.name, "there", note=notes[name]) for name, path in kept.items()),
+        ]
+
+    def _compared(
+        self, source: _Source, members: Mapping[str, str], contents: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Compare members with the known checksums of the same files; return what to say of them.
+
+        Raises:
+            UserError: one differs; it is kept aside.
+        """
+        known = {name: sums for name in contents if (sums := self._known(name))}
+        changed = [name for name, sums in known.items() if contents[name] not in sums]
+        if changed and not self.accept_changed:
+            aside = {end: f"{name}{REJECTED}" for end, name in members.items() if name in changed}
+            kept = archives.unpack(source.path, aside, self.folder)
+            self._records.add(dict.fromkeys(kept, False), source.origin, source.digest)
+            differ = [f"{name}: {_differs(contents[name], known[name])}" for name in changed]
+            raise UserError(_mismatch(source.where, differ, kept))
+        for name in changed:
+            aside_before = f"{name}{REJECTED}"
+            if self._records.origin(aside_before, contents[name]):
+                (self.folder / aside_before).unlink(missing_ok=True)
+        return {name: _ACCEPTED if name in changed else VERIFIED for name in known}
+
+    def _in_the_way(self, name: str, digest: str) -> tuple[Path | None, list[Path]]:
+        """Return the file that is right already, if any, and those of an earlier get.
+
+        Raises:
+            UserError: a file of that name is neither.
+        """
+        ours: list[Path] = []
+        for path in self._forms(name):
+            found = content_digest(path)
+            if found == digest:
+                return path, ours
+            if not self._records.origin(name, found):
+                raise UserError(
+                    f"{path}: there already with other content (sha256 {found}), and not put there "
+                    "by hanmo tasks get; move it away first, it is not overwritten"
+                )
+            ours.append(path)
+        return None, ours
+
+    def _put(self, source: _Source) -> Path:
+        """Put a file that is no archive under its name."""
+        suffix = source.path.suffix if source.path.suffix in COMPRESSIONS else ""
+        target = self.folder / (source.download.file + suffix)
+        if source.move:
+            source.path.replace(target)
+        else:
+            temporary = self.folder / f".{target.name}.copying"
+            shutil.copyfile(source.path, temporary)
+            temporary.replace(target)
+        return target
 
 
 def _wanted(download: Download) -> tuple[str, ...]:
@@ -266,18 +369,13 @@ def _first(names: tuple[str, ...], inside: set[str]) -> list[str]:
     return [name for name in names if name in inside][:1]
 
 
-def _digest(path: Path) -> str:
-    """Return the SHA-256 of a file's content, unpacked where it is compressed."""
-    with open_bytes(path) as stream:
-        digest = hashlib.sha256()
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-        return digest.hexdigest()
+def _differs(got: str, expected: tuple[str, ...]) -> str:
+    return f"sha256 {got}; expected {' or '.join(expected)}"
 
 
-def _mismatch(where: str, got: str, expected: str, kept: Path) -> str:
+def _mismatch(where: str, differ: Sequence[str], kept: Sequence[Path]) -> str:
     return (
-        f"{where}: sha256 {got}; expected {expected}; the publisher may have replaced it, or this "
-        f"is not the file but a server's message; look at {kept}, then pass --accept-changed to "
-        "take it"
+        f"{where}: {'; '.join(differ)}; the publisher may have replaced it, or this is not the "
+        f"file but a server's message; look at {', '.join(map(str, kept))}, then pass "
+        "--accept-changed to take it"
     )

@@ -219,12 +219,12 @@ def test_archives_without_the_member(
 def test_damaged_archives(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     path.write_bytes(b"<html>")
-    with pytest.raises(UserError, match="not a zip archive"):
+    with pytest.raises(UserError, match="damaged archive: File is not a zip file"):
         unpack(path, {"dev.json": "dev.json"}, tmp_path)
     raw = bytearray(write_zip(path, {"dev.json": os.urandom(500)}))
     raw[200] ^= 255
     path.write_bytes(raw)
-    with pytest.raises(UserError, match=r"dev\.json cannot be unpacked \(Bad CRC-32"):
+    with pytest.raises(UserError, match=r"damaged archive: member dev\.json cannot .* \(Bad CRC"):
         unpack(path, {"dev.json": "dev.json"}, tmp_path)
     assert list(tmp_path.iterdir()) == [path]
 
@@ -412,3 +412,227 @@ def test_the_folder_is_the_one_that_is_there(tmp_path: Path) -> None:
     (tmp_path / "toy").mkdir()
     with pytest.raises(UserError, match="several folders"):
         folder_of(task, tmp_path)
+
+
+NEW = b'{"label": "2"}\n'
+
+
+def zip_of_known(*, archive_first: bool = True) -> Task:
+    """A task whose dev.json has a known checksum by itself and is in an archive too."""
+    members = {"train.json": "train.json", "dev.json": "dev.json"}
+    packed = Download("https://x/toy.zip", "toy.zip", members=members)
+    bare = Download("https://x/dev.json", "dev.json", sha256(DEV))
+    return task_of(*((packed, bare) if archive_first else (bare, packed)))
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("task", [plain(), zip_of_known()], ids=["by its names", "a download"])
+def test_a_member_of_an_archive_at_hand_is_compared(tmp_path: Path, task: Task) -> None:
+    given, folder = tmp_path / "x.zip", tmp_path / "toy"
+    write_zip(given, {"a/train.json": TRAIN, "a/dev.json": NEW})
+    with pytest.raises(UserError) as caught:
+        obtain(task, folder, given=given)
+    rejected = folder / "dev.json.rejected"
+    for words in (
+        *(f"{given}: dev.json: sha256 {sha256(NEW)}; expected {sha256(DEV)}", str(rejected)),
+        "--accept-changed",
+    ):
+        assert words in str(caught.value)
+    assert names_in(folder) == ["dev.json.rejected", RECORD]
+    assert rejected.read_bytes() == NEW
+    got = obtain(task, folder, given=given, accept_changed=True)
+    notes = {"train.json": "unverified: no checksum is known"}
+    assert {one.file: one.note for one in got} == {
+        **notes,
+        "dev.json": "another checksum, accepted",
+    }
+    assert names_in(folder) == ["dev.json", RECORD, "train.json"]
+    known = json.loads((folder / RECORD).read_text())
+    assert sorted(known) == ["dev.json", "train.json"]
+    assert not known["dev.json"]["verified"]
+    write_zip(given, {"train.json": TRAIN, "dev.json": DEV})
+    got = obtain(task, folder, given=given)
+    assert {one.file: (one.state, one.note) for one in got} == {
+        "train.json": ("there", notes["train.json"]),
+        "dev.json": ("taken", "verified"),
+    }
+    known = json.loads((folder / RECORD).read_text())
+    assert known["dev.json"]["verified"]
+    assert not known["train.json"]["verified"]
+
+
+def test_a_member_of_a_downloaded_archive_is_compared(server: Server, tmp_path: Path) -> None:
+    folder, opener = tmp_path / "toy", leading_to(server.port)
+    server.files["/toy.zip"] = write_zip(tmp_path / "a.zip", {"train.json": TRAIN, "dev.json": NEW})
+    with pytest.raises(UserError) as caught:
+        obtain(zip_of_known(), folder, open_url=opener)
+    assert str(caught.value).startswith(
+        f"https://x/toy.zip: dev.json: sha256 {sha256(NEW)}; expected {sha256(DEV)}"
+    )
+    assert names_in(folder) == ["dev.json.rejected", RECORD, "toy.zip.rejected"]
+    got = obtain(zip_of_known(), folder, accept_changed=True, open_url=opener)
+    assert [(one.file, one.state, one.note) for one in got] == [
+        ("train.json", "downloaded", "unverified: no checksum is known"),
+        ("dev.json", "downloaded", "another checksum, accepted"),
+        ("dev.json", "there", "as it was obtained"),
+    ]
+    assert len(server.seen) == 1  # what was rejected is what is taken
+    assert names_in(folder) == ["dev.json", RECORD, "train.json"]
+    server.files["/toy.zip"] = write_zip(tmp_path / "a.zip", {"train.json": TRAIN, "dev.json": DEV})
+    got = obtain(zip_of_known(), tmp_path / "new", open_url=opener)
+    assert [one.note for one in got if one.file == "dev.json"] == ["verified", "verified"]
+
+
+def test_a_rejected_member_that_is_accepted_later_keeps_its_origin(tmp_path: Path) -> None:
+    given, folder = tmp_path / "x.zip", tmp_path / "toy"
+    write_zip(given, {"dev.json": NEW})
+    with pytest.raises(UserError, match="accept-changed"):
+        obtain(plain(), folder, given=given)
+    [got] = obtain(plain(), folder, accept_changed=True, open_url=leading_to(9))
+    assert got.note == "changed by its publisher, accepted"
+    known = json.loads((folder / RECORD).read_text())
+    assert {name: one["from"] for name, one in known.items()} == {"dev.json": "x.zip"}
+    assert names_in(folder) == ["dev.json", RECORD]
+
+
+def test_a_member_of_an_absurd_size_is_refused(server: Server, tmp_path: Path) -> None:
+    given, folder = tmp_path / "x.zip", tmp_path / "toy"
+    with zipfile.ZipFile(given, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train.json", TRAIN)
+        archive.writestr("dev.json", bytes(10_000))
+        archive.getinfo("dev.json").file_size = (256 << 20) + 1
+        archive.getinfo("dev.json").compress_size = 1 << 31  # no more than the archive has
+    words = r"member dev.json would unpack from [\d,]+ to 268,435,457 bytes, more than 200 times"
+    with pytest.raises(UserError, match=words):
+        obtain(task_of(), folder, given=given)
+    assert names_in(folder) == []
+    server.files["/toy.zip"] = given.read_bytes()
+    with pytest.raises(UserError, match=r"toy.zip.rejected: member dev.json would unpack"):
+        obtain(zip_of_known(), folder, open_url=leading_to(server.port))
+    assert names_in(folder) == ["toy.zip.rejected"]
+
+
+def test_large_or_dense_alone_is_no_absurd_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.zip"
+    write_zip(path, {"dev.json": bytes(1 << 20)})
+    unpack(path, {"dev.json": "dev.json"}, tmp_path)
+    monkeypatch.setattr(archives, "_LARGEST", 1000)
+    with pytest.raises(UserError, match="more than 200 times"):
+        unpack(path, {"dev.json": "dev.json"}, tmp_path)
+    write_zip(path, {"dev.json": os.urandom(1 << 20)})
+    unpack(path, {"dev.json": "dev.json"}, tmp_path)
+
+
+@pytest.mark.parametrize("how", ["plain", "compressed", "zip"])
+def test_a_file_at_hand_replaces_nobodys_own(tmp_path: Path, how: str) -> None:
+    folder = tmp_path / "toy"
+    folder.mkdir()
+    own = folder / ("dev.json.xz" if how == "compressed" else "dev.json")
+    pack = lzma.compress if how == "compressed" else bytes
+    own.write_bytes(pack(b"mine"))
+    before = own.read_bytes()
+    given = tmp_path / ("x.zip" if how == "zip" else "dev.json")
+    given.write_bytes(DEV)
+    if how == "zip":
+        write_zip(given, {"train.json": TRAIN, "dev.json": DEV})
+    for accept in (False, True):
+        with pytest.raises(UserError) as caught:
+            obtain(task_of(), folder, given=given, accept_changed=accept)
+        assert str(caught.value).startswith(f"{own}: there already with other content")
+        assert (names_in(folder), own.read_bytes()) == ([own.name], before)
+    own.write_bytes(pack(DEV))  # right already
+    got = obtain(task_of(), folder, given=given)
+    assert Got(own.name, "there", note="unverified: no checksum is known") in got
+    assert own.read_bytes() == pack(DEV)
+    given.write_bytes(NEW)
+    if how == "zip":
+        write_zip(given, {"train.json": TRAIN, "dev.json": NEW})
+    with pytest.raises(UserError, match="there already with other content"):
+        obtain(task_of(), folder, given=given)
+
+
+def test_what_an_earlier_get_put_there_is_replaced(tmp_path: Path) -> None:
+    given, folder = tmp_path / "dev.json", tmp_path / "toy"
+    given.write_bytes(DEV)
+    obtain(task_of(), folder, given=given)
+    packed = tmp_path / "dev.json.xz"
+    packed.write_bytes(lzma.compress(NEW))
+    assert [one.state for one in obtain(task_of(), folder, given=packed)] == ["taken"]
+    assert names_in(folder) == ["dev.json.xz", RECORD]  # not both: the old one would be read
+    (folder / "dev.json.xz").write_bytes(lzma.compress(b"changed since"))
+    with pytest.raises(UserError, match="not put there by hanmo tasks get"):
+        obtain(task_of(), folder, given=given)
+
+
+def test_what_was_accepted_as_it_lay_there_is_somebodys_own(tmp_path: Path) -> None:
+    given, folder = tmp_path / "dev.json", tmp_path / "toy"
+    folder.mkdir()
+    (folder / "dev.json").write_bytes(b"mine")
+    obtain(plain(), folder, accept_changed=True)
+    given.write_bytes(DEV)
+    with pytest.raises(UserError, match="not put there by hanmo tasks get"):
+        obtain(plain(), folder, given=given)
+    given.write_bytes(b"mine")
+    [got] = obtain(plain(), folder, given=given, accept_changed=True)
+    assert got == Got("dev.json", "there", note="another checksum, accepted")
+
+
+@pytest.mark.parametrize("task", [plain(), zip_of_known(), task_of()])
+def test_damaged_archives_at_hand(tmp_path: Path, task: Task) -> None:
+    given = tmp_path / "toy.zip"
+    whole = write_zip(given, {"train.json": TRAIN, "dev.json": DEV})
+    for damaged in (whole[:-30], whole[: len(whole) // 2], b"<html>", b""):
+        given.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"toy.zip: damaged archive: .*; fetch it again$"):
+            obtain(task, tmp_path / "toy", given=given)
+    unnamed = tmp_path / "download"
+    unnamed.write_bytes(whole[:-30])
+    with pytest.raises(UserError, match="download: damaged archive: its end is missing"):
+        obtain(task, tmp_path / "toy", given=unnamed)
+    (tmp_path / "dev.json.xz").write_bytes(lzma.compress(DEV)[:-9])
+    with pytest.raises(UserError, match=r"dev.json.xz: damaged archive"):
+        obtain(task, tmp_path / "toy", given=tmp_path / "dev.json.xz")
+
+
+def test_every_damaged_byte_ends_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    whole = write_zip(path, {"dev.json": DEV * 20})
+    for place in range(len(whole)):
+        raw = bytearray(whole)
+        raw[place] ^= 255
+        path.write_bytes(raw)
+        try:
+            unpack(path, {"dev.json": "dev.json"}, tmp_path)
+        except UserError as error:
+            assert str(error).startswith(f"{path}: ")
+            assert not (tmp_path / ".dev.json.unpacking").exists()
+        else:
+            assert (tmp_path / "dev.json").read_bytes() == DEV * 20
+
+
+def test_a_damaged_download_is_fetched_again(server: Server, tmp_path: Path) -> None:
+    folder, opener = tmp_path / "toy", leading_to(server.port)
+    server.files["/toy.zip"] = b"<html>"
+    with pytest.raises(UserError, match=r"toy.zip.rejected: damaged archive"):
+        obtain(zipped(b"", known=False), folder, open_url=opener)
+    server.files["/toy.zip"] = write_zip(tmp_path / "a.zip", {"train.json": TRAIN, "dev.json": DEV})
+    got = obtain(zipped(b"", known=False), folder, open_url=opener)
+    assert {one.state for one in got} == {"downloaded"}
+
+
+@pytest.mark.parametrize("task", [plain(), zip_of_known(), task_of()])
+def test_links_are_not_taken(tmp_path: Path, task: Task) -> None:
+    given, folder = tmp_path / "x.zip", tmp_path / "toy"
+    link = zipfile.ZipInfo("a/dev.json")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(given, "w") as archive:
+        archive.writestr("a/train.json", TRAIN)
+        archive.writestr(link, b"train.json")
+    with pytest.raises(UserError, match=r"x.zip: member a/dev.json is a link; links are not taken"):
+        obtain(task, folder, given=given)
+    assert names_in(folder) == []
