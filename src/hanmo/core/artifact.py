@@ -276,7 +276,7 @@ def _already_there(out: Path, identity: dict[str, Any], overwrite: bool, free: _
     if not (out / MANIFEST).is_file():
         if any(out.iterdir()):  # never replaced, --overwrite or not: somebody's own files
             raise UserError(
-                f"{out}: exists and is not a folder made by hanmo; remove it, or choose another --out"
+                f"{out}: exists and is not a folder made by hanmo; choose another --out"
             )
         return False
     if overwrite:
