@@ -12,6 +12,7 @@ import dataclasses
 import json
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hanmo.core.errors import UserError
 from hanmo.report import published as publications
@@ -209,12 +210,18 @@ def _own_rows(runs: Sequence[Run], metrics: Sequence[str]) -> list[Row]:
         _check_seeds(group)
         said = {name: group[0].settings.get(name) for name in varied.get(key[0], ())}
         said |= group[0].changed
-        changed = ", ".join(f"{name} {value}" for name, value in sorted(said.items()))
+        changed = ", ".join(
+            f"{name} {_plain(said[name])}" for name in sorted(said) if said[name] is not None
+        )
         label = f"{key[0]} [{changed}]" if changed else key[0]
         size = size_of(group[0].parameters)
         row = Row(label, HERE, size, _cells(group, metrics), tuple(group))
         by_model.setdefault(key[0], []).append(row)
     return [row for rows in by_model.values() for row in _with_choice(rows, metrics[0])]
+
+
+def _plain(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _varied(groups: Mapping[tuple[str, str], Sequence[Run]]) -> dict[str, set[str]]:

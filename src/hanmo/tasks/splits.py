@@ -172,7 +172,8 @@ def read_split(task: Task, name: str, path: Path) -> Split:
                 "rows before; expected labels in all rows or in none"
             )
     if not examples:
-        raise UserError(f"{path}: not one usable row (left out: {dict(skipped) or 'none'})")
+        left_out = ", ".join(f"{n:,} {reason}" for reason, n in skipped.items()) or "none"
+        raise UserError(f"{path}: not one usable row (left out: {left_out})")
     noted = Counter(note for example in examples for note in example.noted)
     return Split(name, path, tuple(examples), dict(skipped), dict(noted))
 
