@@ -6,7 +6,9 @@ longest sequence (DataCollatorWithPadding's rule); its examples are encoded befo
 training is timed. An example of a reading task is a window. Medians of interleaved rounds.
 
 --scores instead trains both to the end on part of the training split with several seeds and
-compares their scores on dev: the same within the spread over seeds.
+compares their scores on dev: the same within the spread over seeds. The Trainer then has hanmo's
+optimiser and schedule (BERT's, without bias correction): in short trainings its own AdamW, whose
+first steps are smaller, is far behind.
 
 Needs `pip install accelerate` for the Trainer.
 
@@ -230,7 +232,28 @@ def pad(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     return made
 
 
-def make_trainer(model, rows, prepared, options, *, seed: int, max_steps: int, rate: float, **more):
+def berts(model: nn.Module, settings, steps: int):
+    """Return hanmo's optimiser and schedule, as the Trainer takes them."""
+    from hanmo.train.optim import build_optimizer, schedule_named
+
+    optimizer = build_optimizer(model, learning_rate=settings.learning_rate)
+    warmup, rise = int(steps * settings.warmup_rate), schedule_named(settings.schedule)
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: rise(step, total=steps, warmup=warmup)
+    )
+
+
+def make_trainer(
+    model,
+    rows,
+    prepared,
+    options,
+    *,
+    seed: int,
+    max_steps: int,
+    rate: float,
+    optimizers=(None, None),
+):
     """Return a Trainer with the task's settings."""
     from transformers import Trainer, TrainingArguments
 
@@ -249,9 +272,14 @@ def make_trainer(model, rows, prepared, options, *, seed: int, max_steps: int, r
         report_to=[],
         disable_tqdm=True,
         seed=seed,
-        **more,
     )
-    return Trainer(model=model, args=arguments, train_dataset=rows, data_collator=pad)
+    return Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=rows,
+        data_collator=pad,
+        optimizers=optimizers,
+    )
 
 
 def scores(name: str, prepared, folder: Path, device, options) -> dict[str, str]:
@@ -316,8 +344,7 @@ def peer_answers(prepared, folder: Path, device, options, seed: int) -> list[Any
         seed=seed,
         max_steps=steps,
         rate=settings.learning_rate,
-        warmup_steps=int(steps * settings.warmup_rate),
-        lr_scheduler_type="linear",
+        optimizers=berts(model, settings, steps),
     )
     trainer.train()
     raw = trainer.predict(peer_rows(prepared, "dev")).predictions
