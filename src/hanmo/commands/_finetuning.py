@@ -22,7 +22,7 @@ from hanmo.model import checkpoint
 from hanmo.model.config import read_config
 from hanmo.tasks import batches
 from hanmo.tasks.metrics import score
-from hanmo.tasks.prepared import Prepared, also_in_train
+from hanmo.tasks.prepared import Prepared
 from hanmo.tasks.splits import Split
 from hanmo.tasks.task import LABEL, Prediction
 from hanmo.train.devices import Device
@@ -233,14 +233,16 @@ def prediction_lines(split: Split, predictions: Sequence[Prediction]) -> str:
     )
 
 
-def save(folder: Path, prepared: Prepared, trained: Trained, model: Path) -> None:
+def save(
+    folder: Path, prepared: Prepared, trained: Trained, seen: Sequence[dict[str, str]]
+) -> None:
     """Write the fine-tuned model as a folder that transformers opens.
 
     Args:
         folder: to make.
         prepared: the task.
         trained: its model.
-        model: the folder that it started from.
+        seen: tasks that it was fine-tuned on before.
     """
     task = prepared.task
     # Without labels the outputs are numbered: transformers counts them by their names.
@@ -254,7 +256,7 @@ def save(folder: Path, prepared: Prepared, trained: Trained, model: Path) -> Non
             "kind": task.kind,
             "options": dict(task.options),
             "fields": [field for field in task.columns if field != LABEL],
-            "seen": [*seen_tasks(model), {"task": task.name, "corpus": task.corpus}],
+            "seen": [*seen, {"task": task.name, "corpus": task.corpus}],
             "max_length": task.settings.max_length,
         },
         id2label={str(i): label for i, label in enumerate(labels)},
@@ -274,7 +276,7 @@ def _build(config: Options, prepared: Prepared) -> tuple[nn.Module, dict[str, An
         weights = checkpoint.read_weights(config.model)
     # A fine-tuned model's encoder knows the head that it was trained with: of the same seed a new
     # one must be another all the same.
-    seen = [] if config.init == "random" else seen_tasks(config.model)
+    seen = seen_tasks(config.model, config.init)
     seed = int(generator(config.seed, "head", len(seen)).integers(2**62)) if seen else None
     return prepared.kind.build(
         encoder,
@@ -284,11 +286,14 @@ def _build(config: Options, prepared: Prepared) -> tuple[nn.Module, dict[str, An
     )
 
 
-def seen_tasks(model: Path) -> list[dict[str, str]]:
+def seen_tasks(model: Path, init: str) -> list[dict[str, str]]:
     """Return the tasks that a model was fine-tuned on, each with its corpus, the first one first.
 
-    Models of hanmo 0.1.0's first runs have the last one alone.
+    Random weights have seen nothing, whatever folder gave their shape. Models of hanmo 0.1.0's
+    first runs name the last task alone.
     """
+    if init == "random":
+        return []
     extra = checkpoint.read_extra(model)
     if "seen" in extra:
         return list(extra["seen"])
@@ -331,7 +336,7 @@ def _split_record(prepared: Prepared, trained: Trained, name: str) -> dict[str, 
         "windows": sum(len(one.sequences) for one in prepared.features[name]),
     }
     if name != "train":
-        facts["also_in_train"] = also_in_train(prepared, name)
+        facts["also_in_train"] = prepared.also_in_train[name]
     if name in trained.predictions and split.labelled:
         facts["scores"] = _scores(prepared, name, trained.predictions[name])
     return facts

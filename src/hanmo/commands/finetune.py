@@ -206,7 +206,7 @@ def _run(
     from hanmo.tasks.kind import definition
 
     asked = asked or config
-    warnings = _warnings(config.model, task)
+    warnings = _warnings(config, task)
     for text in warnings:
         say(f"warning: {text}")
     content = {
@@ -287,11 +287,11 @@ def _prepare(
     return prepared
 
 
-def _warnings(model: Path, task: Task) -> list[str]:
+def _warnings(config: Config, task: Task) -> list[str]:
     """Say what makes a score worth less: the model has seen the task's texts with their tags."""
     from hanmo.commands._finetuning import seen_tasks
 
-    for seen in reversed(seen_tasks(model)):
+    for seen in reversed(seen_tasks(config.model, config.init)):
         if seen["task"] == task.name:
             what = "the same task"
         elif task.corpus and seen["corpus"] == task.corpus:
@@ -299,8 +299,8 @@ def _warnings(model: Path, task: Task) -> list[str]:
         else:
             continue
         return [
-            f"{model} was fine-tuned on {seen['task']} ({what}): it has seen texts of this task, "
-            "and its scores here say little of new texts"
+            f"{config.model} was fine-tuned on {seen['task']} ({what}): it has seen texts of this "
+            "task, and its scores here say little of new texts"
         ]
     return []
 
@@ -369,7 +369,8 @@ def _write(
             texts = {one.id: one.answer for one in predictions}
             write_json(folder / f"predictions-{split}.json", texts)
     if config.save_model:
-        _finetuning.save(folder / "model", prepared, trained, config.model)
+        seen = _finetuning.seen_tasks(config.model, config.init)
+        _finetuning.save(folder / "model", prepared, trained, seen)
     write_json(folder / "metrics.json", metrics)
 
 

@@ -25,13 +25,17 @@ from hanmo.text.vocab import VOCAB_FILE
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Prepared:
-    """What training needs: the task with its labels, its splits as pieces, the tokenizer."""
+    """What training needs: the task with its labels, its splits as pieces, the tokenizer.
+
+    `also_in_train` is split → examples whose texts are in the training split too.
+    """
 
     task: Task
     kind: Kind
     tokenizer: Tokenizer
     splits: Mapping[str, Split]
     features: Mapping[str, list[Features]]
+    also_in_train: Mapping[str, int]
 
 
 def prepare(
@@ -75,7 +79,7 @@ def prepare(
             splits["train"], examples=tuple(examples[i] for i in kept)
         )
         features["train"] = [features["train"][i] for i in kept]
-    return Prepared(task, kind, tokenizer, splits, features)
+    return Prepared(task, kind, tokenizer, splits, features, _also_in_train(splits, kind))
 
 
 def _encoded(
@@ -104,7 +108,7 @@ def describe(prepared: Prepared, name: str) -> str:
     """Say in a line how many examples a split has and what was left out or cut."""
     task, split = prepared.task, prepared.splits[name]
     left_out = ", ".join(f"{n} {reason}" for reason, n in split.skipped.items()) or "none"
-    if name != "train" and (n := also_in_train(prepared, name)):
+    if n := prepared.also_in_train.get(name, 0):
         left_out += f"; {n:,} are in the training split too"
     mended = "".join(f"; {n:,} {what}" for what, n in split.noted.items())
     cut = sum(one.truncated for one in prepared.features[name])
@@ -115,19 +119,22 @@ def describe(prepared: Prepared, name: str) -> str:
     )
 
 
-def also_in_train(prepared: Prepared, name: str) -> int:
+def _also_in_train(splits: Mapping[str, Split], kind: Kind) -> dict[str, int]:
     """Count the examples of a split whose texts are, word for word, in the training split too.
 
     ChnSentiCorp has 338 such in dev, TNEWS 1,099 (data as published): scores flatter.
     """
-    kind = prepared.kind
     fields = (*kind.fields, *kind.optional_fields)
 
     def texts(example: Example) -> str:
         return repr([example.fields.get(field) for field in fields])
 
-    seen = {texts(example) for example in prepared.splits["train"].examples}
-    return sum(texts(example) in seen for example in prepared.splits[name].examples)
+    seen = {texts(example) for example in splits["train"].examples}
+    return {
+        name: sum(texts(example) in seen for example in split.examples)
+        for name, split in splits.items()
+        if name != "train"
+    }
 
 
 def _windows(features: Sequence[Features]) -> str:

@@ -253,6 +253,8 @@ def test_a_model_that_has_seen_the_corpus_is_warned_of(
     [warning] = metrics_of(tmp_path / "b")["warnings"]
     assert "was fine-tuned on one (one and two are one corpus)" in warning
     assert f"warning: {warning}" in capsys.readouterr().err
+    run_finetune(tmp_path / "a" / "model", second, tmp_path / "d", epochs=1, init="random")
+    assert metrics_of(tmp_path / "d")["warnings"] == []
     run_finetune(tmp_path / "a" / "model", first, tmp_path / "c", epochs=1)
     assert "(the same task)" in metrics_of(tmp_path / "c")["warnings"][0]
 
