@@ -110,7 +110,7 @@ def compare(table: Table) -> tuple[Comparison, ...]:
     Of a model with several settings the row that is marked as the best on dev stands for it.
 
     Raises:
-        UserError: a predictions file is damaged, or not the one of its run.
+        UserError: a line of a predictions file is no answer.
     """
     rows = _one_a_model(table.own)
     if len(rows) < 2 or not table.main:
