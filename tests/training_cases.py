@@ -38,6 +38,7 @@ TINY_ELECTRA = dataclasses.replace(
     TINY, hidden_size=32, num_attention_heads=2, embedding_size=16, model_type="electra"
 )
 TINY_ALBERT = dataclasses.replace(TINY, embedding_size=8, model_type="albert")
+TINY_DISTILBERT = dataclasses.replace(TINY, type_vocab_size=0, model_type="distilbert")
 SPEEDS = ("pieces_per_second", "seconds", "waited")
 
 

@@ -1,4 +1,4 @@
-"""ELECTRA's and ALBERT's folders against transformers: every weight has its place there."""
+"""Folders of ELECTRA, ALBERT and DistilBERT against transformers: every weight has its place."""
 
 import dataclasses
 from pathlib import Path
@@ -17,7 +17,7 @@ from hanmo.model.partner import add_partner
 from hanmo.model.trainable import Batch
 from hanmo.objectives import electra
 from hanmo.tasks.kinds._pooled import Pooled, cross_entropy
-from training_cases import TINY_ALBERT, TINY_ELECTRA, random_batch, tokenizer
+from training_cases import TINY, TINY_ALBERT, TINY_DISTILBERT, TINY_ELECTRA, random_batch, tokenizer
 
 pytestmark = pytest.mark.parity
 transformers = pytest.importorskip("transformers")
@@ -47,10 +47,11 @@ def batch() -> Batch:
 
 @torch.no_grad()
 def theirs(model: Any, given: Batch) -> Any:
+    segments = (
+        {} if "distilbert" in model.config.model_type else {"token_type_ids": given.token_type_ids}
+    )
     return model(
-        input_ids=given.input_ids,
-        token_type_ids=given.token_type_ids,
-        attention_mask=(given.sequence_ids > 0).long(),
+        input_ids=given.input_ids, attention_mask=(given.sequence_ids > 0).long(), **segments
     )
 
 
@@ -130,6 +131,41 @@ def test_albert(with_partner: bool, tmp_path: Path) -> None:
         assert close(outputs.logits["partners"], result.sop_logits)
 
 
+@pytest.mark.parametrize(
+    "config",
+    [TINY_DISTILBERT, dataclasses.replace(TINY_DISTILBERT, hidden_act="relu")],
+    ids=["gelu", "relu"],
+)
+def test_distilbert(config: EncoderConfig, tmp_path: Path) -> None:
+    model = MaskedLm(config)
+    randomise(model)
+    model.eval()
+    checkpoint.save_model(tmp_path, model, tokenizer=tokenizer())
+    given = batch()
+    with torch.no_grad():
+        outputs = model.outputs(given)
+    logits = theirs(opened("DistilBertForMaskedLM", tmp_path), given).logits
+    assert close(model.piece_logits(outputs), logits.flatten(0, 1)[given.positions])
+    again = checkpoint.load_masked_lm(tmp_path)
+    assert again.encoder.config == config
+    assert {n: t.tolist() for n, t in again.state_dict().items()} == {
+        n: t.tolist() for n, t in model.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize("act", ["relu", "gelu_new", "gelu"])
+def test_activations_are_transformers(act: str, tmp_path: Path) -> None:
+    model = MaskedLm(dataclasses.replace(TINY, hidden_act=act))
+    randomise(model)
+    model.eval()
+    checkpoint.save_model(tmp_path, model, tokenizer=tokenizer())
+    given = batch()
+    with torch.no_grad():
+        outputs = model.outputs(given)
+    logits = theirs(opened("BertForMaskedLM", tmp_path), given).logits
+    assert close(model.piece_logits(outputs), logits.flatten(0, 1)[given.positions])
+
+
 def test_albert_s_layers_share_their_weights() -> None:
     one = MaskedLm(dataclasses.replace(ALBERT, num_hidden_layers=1))
     many = MaskedLm(ALBERT)
@@ -142,7 +178,9 @@ def test_albert_s_layers_share_their_weights() -> None:
     assert not close(shallow, deep)
 
 
-@pytest.mark.parametrize("config", [ALBERT, TINY_ELECTRA], ids=lambda config: config.model_type)
+@pytest.mark.parametrize(
+    "config", [ALBERT, TINY_ELECTRA, TINY_DISTILBERT], ids=lambda config: config.model_type
+)
 def test_classifiers_open_too(config: EncoderConfig, tmp_path: Path) -> None:
     from hanmo.model.encoder import Encoder
 
@@ -164,8 +202,13 @@ def test_classifiers_open_too(config: EncoderConfig, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_names_go_both_ways(family: str) -> None:
-    width = None if family == "bert" else 16
-    config = dataclasses.replace(TINY_ELECTRA, model_type=family, embedding_size=width)
+    known = FAMILIES[family]
+    config = dataclasses.replace(
+        TINY_ELECTRA,
+        model_type=family,
+        embedding_size=16 if known.factorised else None,
+        type_vocab_size=2 if known.segments else 0,
+    )
     model = MaskedLm(config)
     add_partner(model)
     names = list(model.state_dict())

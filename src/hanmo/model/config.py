@@ -16,9 +16,8 @@ from typing import Any
 from hanmo.core.errors import UserError, nearest
 from hanmo.model.families import FAMILIES, Family
 
-# Names of activations in the outside world → the form of GELU that is meant. "gelu" is the exact
-# erf form in LERT, ELECTRA and Hugging Face; Google's TF1 BERT means tanh by it (facts/11 trap 5).
-ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
+# Names as Hugging Face has them; what they do: `activations.py`. ReLU: Google's Chinese ALBERT.
+ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,18 +30,18 @@ class EncoderConfig:
         num_hidden_layers: number of layers.
         num_attention_heads: heads per layer; must divide `hidden_size`.
         intermediate_size: width of the feed-forward layer.
-        hidden_act: "gelu" (exact, erf) or "gelu_new" (tanh approximation).
+        hidden_act: "gelu" (exact, erf), "gelu_new" (tanh approximation) or "relu".
         hidden_dropout_prob: dropout after embeddings and each sublayer, in training.
         attention_probs_dropout_prob: dropout of attention weights, in training.
         max_position_embeddings: longest sequence, with [CLS] and [SEP].
-        type_vocab_size: number of segments.
+        type_vocab_size: number of segments; 0: a DistilBERT, which does not tell them apart.
         initializer_range: standard deviation of the truncated normal initialisation.
         layer_norm_eps: epsilon of layer normalisation.
         pad_token_id: id of [PAD].
         embedding_size: width `E` of the embeddings where it is not `hidden_size` (factorised
             embeddings: a projection leads to the layers); None for the same.
-        model_type: the family: "bert", "electra" or "albert"; all layers of an ALBERT share their
-            weights.
+        model_type: the family: "bert", "electra", "albert" or "distilbert"; all layers of an ALBERT
+            share their weights.
     """
 
     vocab_size: int = 21128
@@ -71,6 +70,11 @@ class EncoderConfig:
             raise UserError(
                 f"model_type: no {self.model_type!r}{nearest(self.model_type, FAMILIES)}; expected "
                 f"one of {', '.join(FAMILIES)}"
+            )
+        if (self.type_vocab_size > 0) != self.family.segments:
+            raise UserError(
+                f"type_vocab_size: got {self.type_vocab_size}; a {self.family.title} has "
+                + ("1 or more" if self.family.segments else "0: it does not tell segments apart")
             )
         if self.embedding_width != self.hidden_size and not self.family.factorised:
             raise UserError(
@@ -194,20 +198,37 @@ def read_config(path: Path) -> EncoderConfig:
         raise UserError(f"{path}: no such file; expected a model folder with config.json") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not JSON: {error}") from None
-    required = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
-    missing = [key for key in (*required, "intermediate_size") if key not in raw]
-    if missing:
-        raise UserError(f"{path}: lacks {', '.join(missing)}; expected a BERT configuration")
+    return config_of(raw, path)
+
+
+def config_of(raw: Mapping[str, Any], path: Path) -> EncoderConfig:
+    """Take the encoder's numbers out of what a `config.json` holds.
+
+    Args:
+        raw: the file's content.
+        path: the file, for messages.
+
+    Raises:
+        UserError: a required number is absent, or another family's model.
+    """
     # Google's files do not say; only ALBERT's have groups of layers.
     family = raw.get("model_type", "albert" if "num_hidden_groups" in raw else "bert")
     if family not in FAMILIES:
         expected = ", ".join(FAMILIES)
         raise UserError(f"{path}: model_type {family!r}; expected one of {expected}")
+    keys = FAMILIES[family].keys
+    required = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
+    wanted = [keys.get(key, key) for key in (*required, "intermediate_size")]
+    missing = [key for key in wanted if key not in raw]
+    if missing:
+        raise UserError(f"{path}: lacks {', '.join(missing)}; expected a BERT configuration")
     groups = (raw.get("num_hidden_groups", 1), raw.get("inner_group_num", 1))
     if groups != (1, 1):
         raise UserError(f"{path}: {groups} groups of layers; hanmo has ALBERTs of one group")
     fields = {field.name for field in dataclasses.fields(EncoderConfig)}
-    numbers = {key: value for key, value in raw.items() if key in fields}
+    numbers = {key: raw[keys.get(key, key)] for key in fields if keys.get(key, key) in raw}
+    if not FAMILIES[family].segments:
+        numbers["type_vocab_size"] = 0
     return EncoderConfig(**{**numbers, "model_type": family})
 
 
@@ -225,7 +246,7 @@ def hugging_face_config(config: EncoderConfig, architecture: str, **extra: Any) 
     if not family.factorised:
         del numbers["embedding_size"]
     return {
-        **numbers,
+        **{family.keys.get(key, key): value for key, value in numbers.items()},
         **family.config,
         "architectures": [architecture.replace("Bert", family.title, 1)],
         "tokenizer_class": "BertTokenizer",

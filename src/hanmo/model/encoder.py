@@ -14,11 +14,11 @@ D = H / A.
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from hanmo.model.activations import activation
 from hanmo.model.attention import SelfAttention
-from hanmo.model.config import ACTIVATIONS, EncoderConfig
+from hanmo.model.config import EncoderConfig
 from hanmo.model.dropout import Dropout
 from hanmo.model.layout import Layout
 
@@ -31,17 +31,17 @@ class Embeddings(nn.Module):
         h = config.embedding_width
         self.word_embeddings = nn.Embedding(config.vocab_size, h)
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, h)
-        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, h)
+        if config.type_vocab_size:
+            self.token_type_embeddings = nn.Embedding(config.type_vocab_size, h)
+        self.has_segments = config.type_vocab_size > 0
         self.LayerNorm = nn.LayerNorm(h, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor, position_ids: Tensor) -> Tensor:
         """Embed [N] ids → [N, E]."""
-        embedded = (
-            self.word_embeddings(input_ids)
-            + self.position_embeddings(position_ids)
-            + self.token_type_embeddings(token_type_ids)
-        )
+        embedded = self.word_embeddings(input_ids) + self.position_embeddings(position_ids)
+        if self.has_segments:
+            embedded = embedded + self.token_type_embeddings(token_type_ids)
         return self.dropout(self.LayerNorm(embedded))
 
 
@@ -79,11 +79,11 @@ class Intermediate(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.approximate = ACTIVATIONS[config.hidden_act]
+        self.activation = activation(config.hidden_act)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, H] → [N, F]."""
-        return F.gelu(self.dense(x), approximate=self.approximate)
+        return self.activation(self.dense(x))
 
 
 class Layer(nn.Module):

@@ -1,4 +1,4 @@
-"""Families of encoders: what BERT, ELECTRA and ALBERT call the same parts in a model folder.
+"""Families of encoders: what BERT, ELECTRA, ALBERT and DistilBERT call the same parts in a folder.
 
 Inside hanmo every encoder has BERT's names, under "bert."; a family says what they are in
 transformers' files, and what its `config.json` has beside BERT's numbers.
@@ -12,6 +12,18 @@ from typing import Any
 
 _LAYER = "bert.encoder.layer.0."
 _ALBERT_LAYER = "albert.encoder.albert_layer_groups.0.albert_layers.0."
+_MOST_LAYERS = 48  # renames are beginnings of names, so each layer has its own
+_DISTILBERT = "distilbert.transformer.layer."
+_DISTILBERT_LAYER = {
+    "attention.self.query.": "attention.q_lin.",
+    "attention.self.key.": "attention.k_lin.",
+    "attention.self.value.": "attention.v_lin.",
+    "attention.output.dense.": "attention.out_lin.",
+    "attention.output.LayerNorm.": "sa_layer_norm.",
+    "intermediate.dense.": "ffn.lin1.",
+    "output.dense.": "ffn.lin2.",
+    "output.LayerNorm.": "output_layer_norm.",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,20 +35,24 @@ class Family:
         prefix: of the encoder's weights in a model folder.
         names: ours → transformers', as beginnings of names; the longest that fits counts.
         config: further entries of `config.json`.
+        keys: entries of `config.json` that have other names there: ours → transformers'.
         factorised: embeddings may be narrower than the layers.
         shares_layers: all layers are one, and a projection always leads to it.
         pooler: activation behind the pooler.
         discriminates: transformers has a head that judges pieces for it.
+        segments: it tells the segments of a sequence apart.
     """
 
     title: str
     prefix: str
     names: Mapping[str, str]
     config: Mapping[str, Any]
+    keys: Mapping[str, str] = dataclasses.field(default_factory=dict)
     factorised: bool = True
     shares_layers: bool = False
     pooler: str = "tanh"
     discriminates: bool = False
+    segments: bool = True
 
     def on_disk(self, name: str) -> str:
         """Our name → transformers'."""
@@ -96,6 +112,35 @@ FAMILIES: Mapping[str, Family] = {
             "classifier_dropout_prob": 0.1,
         },
         shares_layers=True,
+    ),
+    "distilbert": Family(
+        "DistilBert",
+        "distilbert.",
+        {
+            "bert.": "distilbert.",
+            **{
+                f"bert.encoder.layer.{number}.{own}": f"{_DISTILBERT}{number}.{theirs}"
+                for number in range(_MOST_LAYERS)
+                for own, theirs in _DISTILBERT_LAYER.items()
+            },
+            "bert.pooler.dense.": "pre_classifier.",
+            "cls.predictions.transform.dense.": "vocab_transform.",
+            "cls.predictions.transform.LayerNorm.": "vocab_layer_norm.",
+            "cls.predictions.bias": "vocab_projector.bias",
+        },
+        {"sinusoidal_pos_embds": False},
+        keys={
+            "hidden_size": "dim",
+            "num_hidden_layers": "n_layers",
+            "num_attention_heads": "n_heads",
+            "intermediate_size": "hidden_dim",
+            "hidden_act": "activation",
+            "hidden_dropout_prob": "dropout",
+            "attention_probs_dropout_prob": "attention_dropout",
+        },
+        factorised=False,
+        pooler="relu",
+        segments=False,
     ),
 }
 

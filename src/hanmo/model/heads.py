@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hanmo.model.config import ACTIVATIONS, EncoderConfig
+from hanmo.model.activations import activation
+from hanmo.model.config import EncoderConfig
 
 # Rows of logits held at once by `sparse_cross_entropy`: 512 × 21,128 floats are 43 MB.
 _CHUNK = 512
@@ -27,11 +28,11 @@ class Transform(nn.Module):
         width = width or config.embedding_width
         self.dense = nn.Linear(config.hidden_size, width)
         self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.approximate = ACTIVATIONS[config.hidden_act]
+        self.activation = activation(config.hidden_act)
 
     def forward(self, x: Tensor) -> Tensor:
         """[M, H] → [M, E]."""
-        return self.LayerNorm(F.gelu(self.dense(x), approximate=self.approximate))
+        return self.LayerNorm(self.activation(self.dense(x)))
 
 
 class Predictions(nn.Module):

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hanmo.model import partner
-from hanmo.model.config import ACTIVATIONS, EncoderConfig
+from hanmo.model.activations import activation
+from hanmo.model.config import EncoderConfig
 from hanmo.model.encoder import Encoder
 from hanmo.model.heads import sample_and_score
 from hanmo.model.masked_lm import MaskedLm
@@ -35,11 +36,11 @@ class Discriminate(nn.Module):
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.dense_prediction = nn.Linear(config.hidden_size, 1)
-        self.approximate = ACTIVATIONS[config.hidden_act]
+        self.activation = activation(config.hidden_act)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, H] → [N]."""
-        logits: Tensor = self.dense_prediction(F.gelu(self.dense(x), approximate=self.approximate))
+        logits: Tensor = self.dense_prediction(self.activation(self.dense(x)))
         return logits.squeeze(-1)
 
 

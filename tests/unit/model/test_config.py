@@ -111,6 +111,8 @@ def test_a_configuration_survives_its_file(tmp_path: Path) -> None:
         ({"model_type": "albert", "num_hidden_groups": 2}, r"\(2, 1\) groups of layers"),
         ({"num_attention_heads": 3}, "num_attention_heads: got 3; expected a divisor"),
         ({"hidden_act": "gelu_fast"}, "hidden_act: no 'gelu_fast'"),
+        ({"type_vocab_size": 0}, "type_vocab_size: got 0; a Bert has 1 or more"),
+        ({"model_type": "distilbert"}, "lacks dim, n_layers, n_heads, hidden_dim"),
     ],
 )
 def test_what_is_no_bert_is_refused(changes: dict, message: str, tmp_path: Path) -> None:
@@ -119,6 +121,22 @@ def test_what_is_no_bert_is_refused(changes: dict, message: str, tmp_path: Path)
     path.write_text(json.dumps({key: value for key, value in raw.items() if value is not None}))
     with pytest.raises(UserError, match=message):
         read_config(path)
+
+
+def test_distilbert_has_keys_of_its_own(tmp_path: Path) -> None:
+    config = dataclasses.replace(TINY, model_type="distilbert", type_vocab_size=0)
+    raw = hugging_face_config(config, "BertForMaskedLM")
+    assert (raw["dim"], raw["n_layers"], raw["activation"]) == (
+        config.hidden_size,
+        config.num_hidden_layers,
+        "gelu",
+    )
+    assert "hidden_size" not in raw
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(raw))
+    assert read_config(path) == config
+    with pytest.raises(UserError, match="got 2; a DistilBert has 0"):
+        dataclasses.replace(config, type_vocab_size=2)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
