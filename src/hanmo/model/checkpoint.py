@@ -13,7 +13,7 @@ unpickler (facts/09: no pickle from outside).
 import dataclasses
 import json
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,11 @@ from hanmo.core.errors import UserError
 from hanmo.core.files import write_atomic, write_json
 from hanmo.model.config import EncoderConfig, hugging_face_config, read_config
 from hanmo.model.encoder import Encoder, initialise
+from hanmo.model.families import Family
 from hanmo.model.masked_lm import MaskedLm
 
 WEIGHTS, HEADS, CONFIG = "model.safetensors", "heads.safetensors", "config.json"
+OLD_WEIGHTS = "pytorch_model.bin"
 _PREFIX = "bert."
 _MLM_PREFIX = "cls.predictions."
 _POOLER = "bert.pooler."
@@ -70,14 +72,8 @@ def save_model(
     family = _config(model).family
     prefixes = tuple(getattr(model, "own_heads", ()))
     heads = {name: tensor for name, tensor in state.items() if name.startswith(prefixes)}
-    # ELECTRA's classifier of sequences is two layers, the first standing for the pooler; its tagger
-    # is one, under the plain name.
-    plain = () if any(n.startswith(_POOLER) for n in state) else ("classifier.",)
-    known = {
-        n if n.startswith(plain) else family.on_disk(n): tensor
-        for n, tensor in state.items()
-        if n not in heads
-    }
+    there = names_on_disk((n for n in state if n not in heads), family)
+    known = {there[n]: tensor for n, tensor in state.items() if n in there}
     write_atomic(folder / WEIGHTS, save(known, metadata={"format": "pt"}))
     if heads:
         write_atomic(folder / HEADS, save(heads, metadata={"format": "pt"}))
@@ -206,16 +202,45 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     Raises:
         UserError: no weights file, or a damaged one.
     """
-    for name in (WEIGHTS, "pytorch_model.bin"):
+    path = weights_file(folder)
+    state = _read_file(path)
+    ours = our_names(state, read_config(folder / CONFIG).family)
+    return {ours[key]: value for key, value in state.items()}
+
+
+def weights_file(folder: Path) -> Path:
+    """Return the file with a model folder's weights.
+
+    Raises:
+        UserError: there is none.
+    """
+    for name in (WEIGHTS, OLD_WEIGHTS):
         if (folder / name).is_file():
-            state = {_today(key): value for key, value in _read_file(folder / name).items()}
-            family = read_config(folder / CONFIG).family
-            if not any(key.startswith(family.prefix) for key in state):
-                state = {f"{family.prefix}{key}": value for key, value in state.items()}
-            return {family.ours(key): value for key, value in state.items()}
-    raise UserError(
-        f"{folder}: neither {WEIGHTS} nor pytorch_model.bin there; expected a model folder"
-    )
+            return folder / name
+    raise UserError(f"{folder}: neither {WEIGHTS} nor {OLD_WEIGHTS} there; expected a model folder")
+
+
+def our_names(names: Iterable[str], family: Family) -> dict[str, str]:
+    """Name a file's weights as we do: the file's name → ours.
+
+    Layer normalisation may have its old names, and the encoder may lack its prefix.
+    """
+    today = {name: _today(name) for name in names}
+    prefix = family.prefix
+    if not any(name.startswith(prefix) for name in today.values()):
+        today = {name: f"{prefix}{new}" for name, new in today.items()}
+    return {name: family.ours(new) for name, new in today.items()}
+
+
+def names_on_disk(names: Iterable[str], family: Family) -> dict[str, str]:
+    """Name weights as transformers does: our name → the file's.
+
+    ELECTRA's classifier of sequences is two layers, the first standing for the pooler; its tagger
+    is one, under the plain name.
+    """
+    given = list(names)
+    plain = () if any(name.startswith(_POOLER) for name in given) else ("classifier.",)
+    return {n: n if n.startswith(plain) else family.on_disk(n) for n in given}
 
 
 def restore_weights(model: nn.Module, folder: Path) -> None:

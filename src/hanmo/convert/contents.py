@@ -1,0 +1,106 @@
+"""A checkpoint between two forms: our names, and tensors that are read when they are needed.
+
+Every reader of a form makes `Contents`, every writer takes one, so n forms need n readers and n
+writers. Names are those of hanmo's models (BERT's of Hugging Face, the encoder's under "bert."); an
+ELECTRA generator's stand under "generator.". A tensor is read when it is written, so a conversion
+holds one at a time.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanmo.model.config import EncoderConfig
+
+GENERATOR = "generator."
+# Moments of Adam, as TensorFlow calls them: "adam_m/NAME" is the first moment of tensor NAME.
+SLOTS = ("adam_m", "adam_v")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stored:
+    """A tensor somewhere: what is known of it, and how to read it.
+
+    Attributes:
+        shape: as `read` gives it.
+        dtype: numpy's, bfloat16 being ml_dtypes'.
+        read: returns the values, read-only perhaps; called anew it reads anew.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    read: Callable[[], NDArray]
+
+    @classmethod
+    def of(cls, array: NDArray) -> "Stored":
+        """Wrap an array that is in memory."""
+        return cls(array.shape, array.dtype, lambda: array)
+
+    @property
+    def transposed(self) -> "Stored":
+        """The matrix turned: TensorFlow multiplies from the other side."""
+        return Stored(self.shape[::-1], self.dtype, lambda: np.ascontiguousarray(self.read().T))
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Contents:
+    """A checkpoint.
+
+    Attributes:
+        config: shape of the encoder; of an ELECTRA, the discriminator's.
+        tensors: our name → tensor.
+        generator: shape of the ELECTRA generator whose tensors are there too, or None.
+        layers: label layer → its labels, in the order of the head's rows.
+        raw: `config.json` of the folder it came from, as it stands there; empty if there was none.
+        raw_generator: that of the generator's folder.
+        slots: "adam_m/NAME" and "adam_v/NAME" → Adam's moments, if the checkpoint has them.
+        step: training steps made, if it says so.
+        vocabulary: bytes of `vocab.txt`, or None.
+        notes: what a reader assumed or left out, for the report.
+    """
+
+    config: EncoderConfig
+    tensors: Mapping[str, Stored]
+    generator: EncoderConfig | None = None
+    layers: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    raw: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    raw_generator: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    slots: Mapping[str, Stored] = dataclasses.field(default_factory=dict)
+    step: int | None = None
+    vocabulary: bytes | None = None
+    notes: tuple[str, ...] = ()
+
+    def half(self, which: str) -> "Contents":
+        """Return one model of an ELECTRA: "discriminator" or "generator".
+
+        Its tensors have the names that a model of its own has.
+        """
+        if which == "generator":
+            assert self.generator is not None
+            own = {
+                name.removeprefix(GENERATOR): tensor
+                for name, tensor in self.tensors.items()
+                if name.startswith(GENERATOR)
+            }
+            config, raw = self.generator, self.raw_generator
+        else:
+            own = {n: t for n, t in self.tensors.items() if not n.startswith(GENERATOR)}
+            config, raw = self.config, self.raw
+        return dataclasses.replace(
+            self,
+            config=config,
+            tensors=own,
+            generator=None,
+            raw=raw,
+            raw_generator={},
+            slots={},
+            step=None,
+        )

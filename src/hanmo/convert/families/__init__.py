@@ -1,0 +1,1 @@
+"""Layouts of TensorFlow 1 checkpoints, one file each: `LAYOUT`."""

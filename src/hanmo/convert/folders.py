@@ -1,0 +1,187 @@
+"""Model folders as contents: transformers' form, which is hanmo's too (`model/checkpoint.py`).
+
+    contents = read_folder(Path("chinese-lert-base"))
+    write_folder(contents, Path("copy"))
+
+What transformers does not know (linguistic heads, heads of hanmo's own) lies in
+`heads.safetensors`; an ELECTRA's generator in the folder `generator/`; Adam's moments, if they are
+kept, in `optimizer.safetensors`.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hanmo.convert.contents import GENERATOR, Contents, Stored
+from hanmo.convert.shapes import part_of
+from hanmo.convert.weights_file import read_metadata, read_weights, write_weights
+from hanmo.core.errors import UserError
+from hanmo.core.files import write_atomic, write_json
+from hanmo.model.checkpoint import (
+    CONFIG,
+    HEADS,
+    WEIGHTS,
+    names_on_disk,
+    our_names,
+    weights_file,
+)
+from hanmo.model.config import EncoderConfig, hugging_face_config, read_config
+from hanmo.text.tokenizer import Tokenizer
+from hanmo.text.vocab import VOCAB_FILE, read_vocab
+
+OPTIMIZER = "optimizer.safetensors"
+# Written by transformers beside what they repeat: ending of the file's name → our name of the
+# tensor that it must equal, or None for a table of numbers 0, 1, 2 …
+_REPEATED: Mapping[str, str | None] = {
+    "embeddings.position_ids": None,
+    "embeddings.token_type_ids": None,
+    "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+    "cls.predictions.decoder.bias": "cls.predictions.bias",
+    "predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+    "predictions.decoder.bias": "cls.predictions.bias",
+    "generator_lm_head.weight": "bert.embeddings.word_embeddings.weight",
+    "vocab_projector.weight": "bert.embeddings.word_embeddings.weight",
+}
+
+
+def read_folder(folder: Path) -> Contents:
+    """Read a model folder, hanmo's or transformers', with all its heads.
+
+    Raises:
+        UserError: not a model folder, damaged, or an output matrix of its own where hanmo's heads
+            use the embeddings.
+    """
+    config = read_config(folder / CONFIG)
+    raw = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    own = raw.get("hanmo", {}).get("layers", {}) if isinstance(raw.get("hanmo"), dict) else {}
+    found = _read_one(folder, config)
+    contents = Contents(
+        config,
+        found,
+        layers={name: tuple(labels) for name, labels in own.items()},
+        raw=raw,
+        vocabulary=_read_vocabulary(folder),
+    )
+    if (folder / OPTIMIZER).is_file():
+        step = read_metadata(folder / OPTIMIZER).get("step")
+        contents = dataclasses.replace(
+            contents,
+            slots=read_weights(folder / OPTIMIZER),
+            step=None if step is None else int(step),
+        )
+    if (folder / "generator" / CONFIG).is_file():
+        second = read_folder(folder / "generator")
+        tensors = {GENERATOR + name: tensor for name, tensor in second.tensors.items()}
+        contents = dataclasses.replace(
+            contents,
+            generator=second.config,
+            raw_generator=second.raw,
+            tensors={**contents.tensors, **tensors},
+        )
+    return contents
+
+
+def write_folder(contents: Contents, folder: Path, *, optimizer: bool = False) -> None:
+    """Write a model folder.
+
+    Args:
+        contents: the checkpoint.
+        folder: made if absent.
+        optimizer: write Adam's moments too.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    one = contents.half("discriminator")
+    heads = {name for name in one.tensors if _is_own(name, one)}
+    there = names_on_disk((n for n in one.tensors if n not in heads), one.config.family)
+    write_weights(folder / WEIGHTS, {there[n]: one.tensors[n] for n in there})
+    if heads:
+        write_weights(folder / HEADS, {name: one.tensors[name] for name in heads})
+    if optimizer and contents.slots:
+        step = {} if contents.step is None else {"step": str(contents.step)}
+        write_weights(folder / OPTIMIZER, contents.slots, step)
+    if contents.vocabulary is not None:
+        write_atomic(folder / VOCAB_FILE, contents.vocabulary)
+        tokenizer = Tokenizer(read_vocab(folder / VOCAB_FILE), source=str(folder / VOCAB_FILE))
+        tokenizer.save(folder, max_length=one.config.max_position_embeddings)
+        write_atomic(folder / VOCAB_FILE, contents.vocabulary)  # byte for byte, CR and all
+    if contents.generator is not None:
+        write_folder(contents.half("generator"), folder / "generator")
+    write_json(folder / CONFIG, dict(one.raw) or hub_config(one))
+
+
+def hub_config(one: Contents) -> dict[str, Any]:
+    """Return `config.json` for a model that came without one.
+
+    transformers chooses the model by `architectures` and `model_type`, and the tokenizer by
+    `tokenizer_class`: BERT's always, whatever the folder is called (facts/09 no. 6).
+    """
+    parts = {part_of(name) for name in one.tensors if not _is_own(name, one)}
+    own = {"layers": {name: list(labels) for name, labels in one.layers.items()}}
+    extra: dict[str, Any] = {"hanmo": own if one.layers else {}}
+    for part, head in (("classifier", "classifier"), ("span", "qa_outputs")):
+        if part in parts:
+            extra["num_labels"] = one.tensors[f"{head}.bias"].shape[0]
+    return hugging_face_config(one.config, architecture(parts), **extra)
+
+
+def architecture(parts: set[str]) -> str:
+    """Return the class of transformers that has these parts, as BERT's is called."""
+    if "classifier" in parts:
+        return (
+            "BertForSequenceClassification" if "pooler" in parts else "BertForTokenClassification"
+        )
+    if "span" in parts:
+        return "BertForQuestionAnswering"
+    if "replaced" in parts or {"mlm", "pair"} <= parts:
+        return "BertForPreTraining"
+    return "BertForMaskedLM" if "mlm" in parts else "BertModel"
+
+
+def _is_own(name: str, one: Contents) -> bool:
+    """Whether transformers has no place for a tensor, so that it lies in a file of its own."""
+    part = part_of(name)
+    if part in {"own", "labels"}:
+        return True
+    # transformers' ELECTRA has a pooler with its classifier alone, and no pair head.
+    discriminator = any(part_of(other) == "replaced" for other in one.tensors)
+    return discriminator and part in {"pooler", "pair"}
+
+
+def _read_one(folder: Path, config: EncoderConfig) -> dict[str, Stored]:
+    path = weights_file(folder)
+    stored = read_weights(path)
+    repeated = {name: _original(name) for name in stored if _original(name) is not None}
+    ours = our_names((name for name in stored if name not in repeated), config.family)
+    tensors = {own: stored[name] for name, own in ours.items()}
+    for name, original in repeated.items():
+        assert original is not None
+        wanted = tensors.get(original)
+        if original and not (wanted is not None and _same(stored[name], wanted)):
+            raise UserError(
+                f"{path}: {name} is a matrix of its own; hanmo's heads score pieces with "
+                f"{original}, as the published models do"
+            )
+    if (folder / HEADS).is_file():
+        tensors |= read_weights(folder / HEADS)
+    return tensors
+
+
+def _original(name: str) -> str | None:
+    """Return what a tensor repeats; "" for counted tables; None for a tensor of its own."""
+    for ending, original in _REPEATED.items():
+        if name == ending or name.endswith(f".{ending}"):
+            return original or ""
+    return None
+
+
+def _same(one: Stored, two: Stored) -> bool:
+    return one.shape == two.shape and bool(np.array_equal(one.read(), two.read()))
+
+
+def _read_vocabulary(folder: Path) -> bytes | None:
+    path = folder / VOCAB_FILE
+    return path.read_bytes() if path.is_file() else None

@@ -1,0 +1,190 @@
+"""TensorFlow 1 checkpoints as contents: which layout, which configuration, which names.
+
+contents, layout = read_tf1(Path("chinese_L-12_H-768_A-12"))
+"""
+
+import fnmatch
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanmo.convert.contents import GENERATOR, Contents, Stored
+from hanmo.convert.names import OWN, STEP, Layout, Rules, layouts
+from hanmo.convert.tf1.bundle import Bundle, find_prefix
+from hanmo.convert.tf1_configs import config_files, encoder_config, generator_config
+from hanmo.core.errors import UserError, nearest
+from hanmo.text.vocab import VOCAB_FILE
+
+# Endings of an optimiser's slots → ours. Google's programs have the first two, for LAMB as well;
+# TensorFlow's own Adam the others.
+_SLOTS: Mapping[str, str] = {
+    "/adam_m": "adam_m",
+    "/adam_v": "adam_v",
+    "/Adam": "adam_m",
+    "/Adam_1": "adam_v",
+}
+# Scalars of training programs that no model needs.
+_SCALARS = frozenset(
+    {"beta1_power", "beta2_power", "loss_scale", "current_loss_scale", "good_steps"}
+)
+_SEGMENTS = "bert.embeddings.token_type_embeddings.weight"
+
+
+def read_tf1(
+    path: Path,
+    *,
+    config: Path | None = None,
+    layout: str | None = None,
+    ignore: Sequence[str] = (),
+) -> tuple[Contents, Layout]:
+    """Read a checkpoint of TensorFlow 1.
+
+    Args:
+        path: its folder, its prefix, or one of its files.
+        config: its configuration; by default the JSON file beside it.
+        layout: name of the layout; by default the variables tell it.
+        ignore: variables to leave out, as patterns with `*`.
+
+    Raises:
+        UserError: no checkpoint, a damaged one, an unknown layout, no configuration and none that
+            the shapes tell, or variables that no rule knows: all of them listed.
+    """
+    prefix = find_prefix(path)
+    bundle = Bundle(prefix)
+    variables, slots, notes = _sorted_out(bundle, ignore)
+    known = _layout(variables, prefix, layout)
+    if known.adapt is not None:
+        variables = known.adapt(variables)
+        notes.append(f"read as {known.title}: shared weights are multiplied out and copied")
+    files = config_files(prefix, known) if config is None else {"": config}
+    first = Rules.of(known.rules, layers=1).renamed(variables)
+    encoder, raw = encoder_config(first, known, files, notes, prefix)
+    generator, raw_generator = generator_config(variables, known, files, notes, encoder)
+    depth = max(encoder.num_distinct_layers, generator.num_distinct_layers if generator else 0)
+    rules = Rules.of(known.rules, layers=depth)
+    tensors = _named(variables, rules, prefix)
+    if generator is None:
+        tensors = {n: t for n, t in tensors.items() if not n.startswith(GENERATOR)}
+    elif known.shares_embeddings:
+        tensors = _with_shared(tensors)
+    if not encoder.family.segments:
+        _require_zero(tensors.pop(_SEGMENTS, None), prefix)
+    step = int(bundle.read(STEP)) if STEP in bundle.names else None
+    vocabulary = prefix.parent / VOCAB_FILE
+    own_layers = raw.get("hanmo", {}).get("layers") if raw else None
+    contents = Contents(
+        encoder,
+        tensors,
+        generator=generator,
+        layers=(
+            {name: tuple(labels) for name, labels in own_layers.items()}
+            if own_layers is not None
+            else {n: known.layers[n] for n in known.layers if f"tags.{n}.weight" in tensors}
+        ),
+        raw=raw,
+        raw_generator=raw_generator,
+        slots=_named_slots(slots, rules),
+        step=step,
+        vocabulary=vocabulary.read_bytes() if vocabulary.is_file() else None,
+        notes=tuple(notes),
+    )
+    return contents, known
+
+
+def _sorted_out(
+    bundle: Bundle, ignore: Sequence[str]
+) -> tuple[dict[str, Stored], dict[str, Stored], list[str]]:
+    """Tell weights from an optimiser's moments; leave out what was asked to be."""
+    variables: dict[str, Stored] = {}
+    slots: dict[str, Stored] = {}
+    left, notes = [], []
+    for name in bundle.names:
+        if name == STEP:
+            continue
+        if name in _SCALARS or any(fnmatch.fnmatchcase(name, pattern) for pattern in ignore):
+            left.append(name)
+            continue
+        entry = bundle.entry(name)
+        stored = Stored(entry.shape, np.dtype(entry.dtype), _reader(bundle, name))
+        ending = next((end for end in _SLOTS if name.endswith(end)), None)
+        if ending is None:
+            variables[name] = stored
+        else:
+            slots[f"{_SLOTS[ending]}/{name.removesuffix(ending)}"] = stored
+    if left:
+        notes.append(f"left out: {', '.join(left)}")
+    return variables, slots, notes
+
+
+def _reader(bundle: Bundle, name: str) -> Callable[[], NDArray]:
+    return lambda: bundle.read(name)
+
+
+def _layout(names: Iterable[str], prefix: Path, asked: str | None) -> Layout:
+    """Return the layout that was asked for, or whose marks are there and are the most."""
+    known = layouts()
+    if asked is not None:
+        if asked not in known:
+            raise UserError(f"--layout: no {asked!r}{nearest(asked, known)}")
+        return known[asked]
+    there = set(names)
+    fitting = [layout for layout in known.values() if there.issuperset(layout.marks)]
+    # A LERT without its heads has BERT's variables; its configuration's name tells it.
+    named = [one for one in fitting if (prefix.parent / one.configs[0]).is_file()]
+    if not fitting:
+        some = ", ".join(sorted(there)[:5])
+        raise UserError(
+            f"{prefix}: of no known layout ({', '.join(known)}); its first variables: {some}; "
+            "give a layout with --layout, or say what program made it"
+        )
+    return max(fitting, key=lambda one: (len(one.marks), one in named))
+
+
+def _named(variables: Mapping[str, Stored], rules: Rules, prefix: Path) -> dict[str, Stored]:
+    """Give variables our names.
+
+    Raises:
+        UserError: variables that no rule knows.
+    """
+    own = {n.removeprefix(OWN): t for n, t in variables.items() if n.startswith(OWN)}
+    known = {rule.theirs for rule in rules.flat}
+    unknown = [n for n in variables if n not in known and not n.startswith(OWN)]
+    if unknown:
+        listed = "\n  ".join(f"{name} {list(variables[name].shape)}" for name in unknown)
+        raise UserError(
+            f"{prefix}: {len(unknown)} variables that belong to no part of such a model; leave "
+            f"them out with --ignore PATTERN, or give another configuration:\n  {listed}"
+        )
+    return {**rules.renamed(variables), **own}
+
+
+def _named_slots(slots: Mapping[str, Stored], rules: Rules) -> dict[str, Stored]:
+    named = {}
+    by_name = {rule.theirs: rule for rule in rules.flat}
+    for key, stored in slots.items():
+        kind, _, theirs = key.partition("/")
+        rule = by_name.get(theirs)
+        if rule is not None:
+            named[f"{kind}/{rule.ours}"] = stored.transposed if rule.turned else stored
+    return named
+
+
+def _with_shared(tensors: dict[str, Stored]) -> dict[str, Stored]:
+    """Give a generator the discriminator's embeddings, unless it has its own."""
+    shared = {
+        f"{GENERATOR}{name}": tensor
+        for name, tensor in tensors.items()
+        if name.startswith("bert.embeddings.")
+    }
+    return {**shared, **tensors}
+
+
+def _require_zero(segments: Stored | None, prefix: Path) -> None:
+    if segments is not None and segments.read().any():
+        raise UserError(
+            f"{prefix}: its configuration is a DistilBERT's, which tells no segments apart, but "
+            "its token_type_embeddings are not zero; convert it as a BERT: give a "
+            "bert_config.json of its numbers with --model-config"
+        )

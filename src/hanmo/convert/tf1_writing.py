@@ -1,0 +1,128 @@
+"""Contents as TensorFlow 1 checkpoints, as upstream's programs read them.
+
+    layout, warning = write_tf1(contents, Path("copy"))
+
+Variables that no upstream program has (heads of hanmo's own) are written under "hanmo/"; upstream
+programs pass over them. The configuration of a model that hanmo wrote stands whole under "hanmo" in
+the JSON file, so that it comes back as it was.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from hanmo.convert.contents import GENERATOR, Contents, Stored
+from hanmo.convert.names import OWN, STEP, Layout, Rules, layouts
+from hanmo.convert.tf1.writer import TensorSource, write_bundle
+from hanmo.convert.tf1_configs import their_config
+from hanmo.core.files import write_atomic, write_json
+from hanmo.model.families import FAMILIES
+from hanmo.text.vocab import VOCAB_FILE
+
+
+def write_tf1(contents: Contents, folder: Path, *, optimizer: bool = False) -> tuple[Layout, str]:
+    """Write a checkpoint as upstream's programs read it, with its configuration and vocabulary.
+
+    Args:
+        contents: the checkpoint.
+        folder: made if absent.
+        optimizer: write Adam's moments and the step too.
+
+    Returns:
+        The layout, and a warning about what upstream's program would compute otherwise ("": none).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    layout = _layout_for(contents)
+    rules = Rules.of(layout.rules, layers=_depth(contents))
+    variables: dict[str, Stored] = {}
+    tensors = dict(contents.tensors)
+    if layout.shares_embeddings and contents.generator is not None:
+        tensors = _without_shared(tensors)
+    for name, tensor in tensors.items():
+        theirs, stored = _there(name, tensor, rules)
+        variables[theirs] = stored
+    if not contents.config.family.segments:
+        shape = (2, contents.config.embedding_width)
+        variables["bert/embeddings/token_type_embeddings"] = Stored.of(np.zeros(shape, np.float32))
+    if optimizer:
+        for name, tensor in contents.slots.items():
+            kind, _, parameter = name.partition("/")
+            theirs, stored = _there(parameter, tensor, rules)
+            variables[f"{theirs}/{kind}"] = stored
+    if contents.step is not None:
+        variables[STEP] = Stored.of(np.array(contents.step, np.int64))
+    write_bundle(
+        folder / layout.checkpoint,
+        [
+            (name, variables[name].dtype, variables[name].shape, variables[name].read)
+            for name in sorted(variables, key=str.encode)
+        ],
+    )
+    warning = _write_configs(contents, layout, folder)
+    if contents.vocabulary is not None:
+        write_atomic(folder / VOCAB_FILE, contents.vocabulary)
+    return layout, warning
+
+
+def _without_shared(tensors: dict[str, Stored]) -> dict[str, Stored]:
+    """Leave out a generator's embeddings where they are the discriminator's, all of them."""
+    own = [name for name in tensors if name.startswith(f"{GENERATOR}bert.embeddings.")]
+    pairs = [(tensors[name], tensors.get(name.removeprefix(GENERATOR))) for name in own]
+    same = all(
+        two is not None and one.shape == two.shape and np.array_equal(one.read(), two.read())
+        for one, two in pairs
+    )
+    return {name: t for name, t in tensors.items() if name not in own} if same else tensors
+
+
+def _depth(contents: Contents) -> int:
+    second = contents.generator
+    return max(contents.config.num_distinct_layers, second.num_distinct_layers if second else 0)
+
+
+def _layout_for(contents: Contents) -> Layout:
+    """Return the layout that has a place for most of the tensors, and for its labels."""
+    family = contents.config.model_type
+    wanted = family if FAMILIES[family].segments else "bert"
+    fitting = [
+        one
+        for one in layouts().values()
+        if one.family == wanted
+        and one.adapt is None
+        and (not one.layers or (contents.layers and _published(contents, one)))
+    ]
+    places = [
+        sum(rule.ours in contents.tensors for rule in Rules.of(one.rules, layers=1).flat)
+        for one in fitting
+    ]
+    return fitting[int(np.argmax(places))]
+
+
+def _published(contents: Contents, layout: Layout) -> bool:
+    """Whether the label heads are the published ones, row by row."""
+    return all(layout.layers.get(name) == tags for name, tags in contents.layers.items())
+
+
+def _there(name: str, tensor: Stored, rules: Rules) -> tuple[str, Stored]:
+    rule = rules.by_ours.get(name)
+    if rule is None:
+        return f"{OWN}{name}", tensor
+    return rule.theirs, tensor.transposed if rule.turned else tensor
+
+
+def _write_configs(contents: Contents, layout: Layout, folder: Path) -> str:
+    """Write the JSON files; returns a warning about the activation, or ""."""
+    warning = ""
+    halves = [(contents.half("discriminator"), layout.configs[0])]
+    if contents.generator is not None:
+        halves.append((contents.half("generator"), "generator_config.json"))
+    for half, name in halves:
+        act, computable = layout.activation_there(half.config.hidden_act)
+        if not computable:
+            act = next(iter(layout.activations), act)
+            warning = (
+                f"{layout.title}'s own program computes another form of GELU than this model's "
+                f"({half.config.hidden_act}): its outputs there differ by up to some 1e-3"
+            )
+        write_json(folder / name, their_config(half, act))
+    return warning

@@ -1,0 +1,160 @@
+"""Weights on disk, a tensor at a time: safetensors and PyTorch's own files.
+
+    tensors = read_weights(Path("model.safetensors"))      # name → Stored, nothing read yet
+    write_weights(Path("copy.safetensors"), tensors)       # holds one tensor at a time
+
+The library of safetensors writes from memory only: a model would be held twice. The format is a
+length (8 bytes, little-endian), a JSON header and the values. Source: its README, "Format".
+"""
+
+import functools
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from hanmo.convert.contents import Stored
+from hanmo.core.artifact import checked
+from hanmo.core.errors import UserError
+
+# numpy's → the header's.
+_DTYPES: Mapping[str, str] = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "int64": "I64",
+    "int32": "I32",
+    "int16": "I16",
+    "int8": "I8",
+    "uint64": "U64",
+    "uint32": "U32",
+    "uint16": "U16",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
+_NUMPY = {theirs: ours for ours, theirs in _DTYPES.items()}
+_LFS = b"version https://git-lfs"
+
+
+def read_weights(path: Path) -> dict[str, Stored]:
+    """List the tensors of a weights file.
+
+    Args:
+        path: `.safetensors`, or PyTorch's, which is read by the weights-only unpickler: code in it
+            is refused, not run.
+
+    Raises:
+        UserError: no such file, damaged, or a pickle that holds more than tensors.
+    """
+    checked(path)
+    with path.open("rb") as stream:
+        if stream.read(len(_LFS)) == _LFS:
+            raise UserError(
+                f"{path}: a pointer of Git LFS, not the file itself; fetch it with git lfs pull, "
+                "or download the file from the repository's page"
+            )
+    try:
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
+        return _read_pytorch(path)
+    except pickle.UnpicklingError:
+        # torch's own message explains how to run the code inside; that is not our advice.
+        raise UserError(
+            f"{path}: damaged, or a pickle that holds more than tensors, which hanmo does not run; "
+            "expected plain weights, best as model.safetensors"
+        ) from None
+    except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
+        raise UserError(f"{path}: damaged weights ({error}); fetch or make it again") from None
+
+
+def as_numpy(tensor: torch.Tensor) -> NDArray:
+    """Return a tensor's values as an array; bfloat16 as ml_dtypes'."""
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return tensor.numpy()
+
+
+def as_torch(array: NDArray) -> torch.Tensor:
+    """Return an array's values as a tensor of its own memory."""
+    if array.dtype == ml_dtypes.bfloat16:
+        return torch.from_numpy(array.view(np.int16).copy()).view(torch.bfloat16)
+    return torch.from_numpy(np.array(array))
+
+
+def write_weights(
+    path: Path, tensors: Mapping[str, Stored], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a safetensors file under a temporary name, and rename it.
+
+    Args:
+        path: the file; its folder is there.
+        tensors: written in the order of their names.
+        metadata: kept in the header.
+    """
+    header: dict[str, Any] = {"__metadata__": {"format": "pt", **(metadata or {})}}
+    end = 0
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        start, end = end, end + tensor.size * tensor.dtype.itemsize
+        header[name] = {
+            "dtype": _DTYPES[tensor.dtype.name],
+            "shape": list(tensor.shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as stream:
+        stream.write(len(text).to_bytes(8, "little") + text)
+        for name in sorted(tensors):
+            values = np.ascontiguousarray(tensors[name].read())
+            stream.write(values.reshape(-1).view(np.uint8).data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return what a safetensors file says of itself."""
+    with safe_open(path, "pt") as file:
+        return dict(file.metadata() or {})
+
+
+def _read_safetensors(path: Path) -> dict[str, Stored]:
+    file = safe_open(path, "pt")
+
+    def values(name: str) -> NDArray:
+        return as_numpy(file.get_tensor(name))
+
+    found = {}
+    for name in file.keys():  # noqa: SIM118 - it is no mapping
+        part = file.get_slice(name)
+        kind = part.get_dtype()
+        if kind not in _NUMPY:
+            raise UserError(f"{path}: tensor {name} is of type {kind}, which hanmo does not read")
+        dtype = ml_dtypes.bfloat16 if kind == "BF16" else _NUMPY[kind]
+        found[name] = Stored(
+            tuple(part.get_shape()), np.dtype(dtype), functools.partial(values, name)
+        )
+    return found
+
+
+def _read_pytorch(path: Path) -> dict[str, Stored]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except RuntimeError:  # files of before 1.6 cannot be mapped
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise UserError(
+            f"{path}: holds {type(state).__name__}, expected a state dict: names and tensors"
+        )
+    return {name: Stored.of(as_numpy(tensor.detach())) for name, tensor in state.items()}
