@@ -1,0 +1,1 @@
+"""Checkpoints and records of other programs, read and written without those programs."""
