@@ -62,7 +62,7 @@ class Contents:
         raw: `config.json` of the folder it came from, as it stands there; empty if there was none.
         raw_generator: that of the generator's folder.
         slots: "adam_m/NAME" and "adam_v/NAME" → Adam's moments, if the checkpoint has them.
-        step: training steps made, if it says so.
+        step: training steps made, an integer, if it says so.
         vocabulary: bytes of `vocab.txt`, or None.
         notes: what a reader assumed or left out, for the report.
     """
@@ -74,7 +74,7 @@ class Contents:
     raw: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     raw_generator: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     slots: Mapping[str, Stored] = dataclasses.field(default_factory=dict)
-    step: int | None = None
+    step: Stored | None = None
     vocabulary: bytes | None = None
     notes: tuple[str, ...] = ()
 

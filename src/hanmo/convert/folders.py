@@ -71,7 +71,7 @@ def read_folder(folder: Path) -> Contents:
         contents = dataclasses.replace(
             contents,
             slots=read_weights(folder / OPTIMIZER),
-            step=None if step is None else int(step),
+            step=None if step is None else Stored.of(np.array(int(step))),
         )
     if (folder / "generator" / CONFIG).is_file():
         second = read_folder(folder / "generator")
@@ -101,7 +101,7 @@ def write_folder(contents: Contents, folder: Path, *, optimizer: bool = False) -
     if heads:
         write_weights(folder / HEADS, {name: one.tensors[name] for name in heads})
     if optimizer and contents.slots:
-        step = {} if contents.step is None else {"step": str(contents.step)}
+        step = {} if contents.step is None else {"step": str(int(contents.step.read()))}
         write_weights(folder / OPTIMIZER, contents.slots, step)
     if contents.vocabulary is not None:
         write_atomic(folder / VOCAB_FILE, contents.vocabulary)

@@ -135,7 +135,10 @@ def _read_config(path: Path, layout: Layout) -> tuple[EncoderConfig, dict[str, A
     act = raw.get("hidden_act", "gelu")
     if "model_type" not in raw:  # upstream's own file, not one of transformers'
         act = layout.activation(act)
-    return config_of({**raw, "model_type": layout.family, "hidden_act": act}, path), {}
+    numbers = {**raw, "model_type": layout.family, "hidden_act": act}
+    if not FAMILIES[layout.family].factorised:  # albert_zh: what was narrow is multiplied out
+        numbers.pop("embedding_size", None)
+    return config_of(numbers, path), {}
 
 
 def their_config(half: Contents, act: str) -> dict[str, Any]:

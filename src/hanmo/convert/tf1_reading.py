@@ -4,10 +4,9 @@ contents, layout = read_tf1(Path("chinese_L-12_H-768_A-12"))
 """
 
 import fnmatch
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from numpy.typing import NDArray
 
 from hanmo.convert.contents import GENERATOR, Contents, Stored
@@ -71,7 +70,6 @@ def read_tf1(
         tensors = _with_shared(tensors)
     if not encoder.family.segments:
         _require_zero(tensors.pop(_SEGMENTS, None), prefix)
-    step = int(bundle.read(STEP)) if STEP in bundle.names else None
     vocabulary = prefix.parent / VOCAB_FILE
     own_layers = raw.get("hanmo", {}).get("layers") if raw else None
     contents = Contents(
@@ -86,7 +84,7 @@ def read_tf1(
         raw=raw,
         raw_generator=raw_generator,
         slots=_named_slots(slots, rules),
-        step=step,
+        step=next((_stored(bundle, name) for name in bundle.names if _is_step(name)), None),
         vocabulary=vocabulary.read_bytes() if vocabulary.is_file() else None,
         notes=tuple(notes),
     )
@@ -101,13 +99,12 @@ def _sorted_out(
     slots: dict[str, Stored] = {}
     left, notes = [], []
     for name in bundle.names:
-        if name == STEP:
+        if _is_step(name):
             continue
         if name in _SCALARS or any(fnmatch.fnmatchcase(name, pattern) for pattern in ignore):
             left.append(name)
             continue
-        entry = bundle.entry(name)
-        stored = Stored(entry.shape, np.dtype(entry.dtype), _reader(bundle, name))
+        stored = _stored(bundle, name)
         ending = next((end for end in _SLOTS if name.endswith(end)), None)
         if ending is None:
             variables[name] = stored
@@ -118,8 +115,24 @@ def _sorted_out(
     return variables, slots, notes
 
 
-def _reader(bundle: Bundle, name: str) -> Callable[[], NDArray]:
-    return lambda: bundle.read(name)
+def _is_step(name: str) -> bool:
+    return name.rpartition("/")[2] == STEP  # LERT's program makes it within a scope
+
+
+def _stored(bundle: Bundle, name: str) -> Stored:
+    entry = bundle.entry(name)
+    if entry.dtype is None:
+        raise UserError(
+            f"{bundle.prefix}: {name} is of type {entry.type_name}, no numbers; leave it out with "
+            f"--ignore '{name}'"
+        )
+    return Stored(entry.shape, entry.dtype, lambda: _read(bundle, name))
+
+
+def _read(bundle: Bundle, name: str) -> NDArray:
+    """Read a tensor; the pages of the one before are given back."""
+    bundle.let_go()
+    return bundle.read(name)
 
 
 def _layout(names: Iterable[str], prefix: Path, asked: str | None) -> Layout:

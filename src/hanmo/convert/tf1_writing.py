@@ -50,12 +50,12 @@ def write_tf1(contents: Contents, folder: Path, *, optimizer: bool = False) -> t
             theirs, stored = _there(parameter, tensor, rules)
             variables[f"{theirs}/{kind}"] = stored
     if contents.step is not None:
-        variables[STEP] = Stored.of(np.array(contents.step, np.int64))
+        variables[STEP] = Stored.of(contents.step.read().astype(np.int64))
     write_bundle(
         folder / layout.checkpoint,
         [
-            (name, variables[name].dtype, variables[name].shape, variables[name].read)
-            for name in sorted(variables, key=str.encode)
+            TensorSource(name, tensor.dtype, tensor.shape, tensor.read)
+            for name, tensor in sorted(variables.items(), key=lambda item: item[0].encode())
         ],
     )
     warning = _write_configs(contents, layout, folder)

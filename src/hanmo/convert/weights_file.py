@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from hanmo.convert.contents import Stored
+from hanmo.convert.git_lfs import refuse_pointer
 from hanmo.core.artifact import checked
 from hanmo.core.errors import UserError
 
@@ -42,7 +43,6 @@ _DTYPES: Mapping[str, str] = {
     "bool": "BOOL",
 }
 _NUMPY = {theirs: ours for ours, theirs in _DTYPES.items()}
-_LFS = b"version https://git-lfs"
 
 
 def read_weights(path: Path) -> dict[str, Stored]:
@@ -56,12 +56,7 @@ def read_weights(path: Path) -> dict[str, Stored]:
         UserError: no such file, damaged, or a pickle that holds more than tensors.
     """
     checked(path)
-    with path.open("rb") as stream:
-        if stream.read(len(_LFS)) == _LFS:
-            raise UserError(
-                f"{path}: a pointer of Git LFS, not the file itself; fetch it with git lfs pull, "
-                "or download the file from the repository's page"
-            )
+    refuse_pointer(path)
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(path)

@@ -1,0 +1,1 @@
+"""TensorFlow 1's checkpoints (tensor bundles, "V2"), read and written without TensorFlow."""
