@@ -11,7 +11,7 @@ footer    48 bytes: offset and size of the last two blocks, zeros, eight bytes o
     for key, value in table_items(Path("bert_model.ckpt.index")): ...
     write_atomic(path, table_bytes([(b"", header), (b"weights", entry)]))
 
-Source: LevelDB's doc/table_format.md; TensorFlow's tables differ in their magic's use alone.
+Source: LevelDB's doc/table_format.md and util/comparator.cc.
 """
 
 import mmap

@@ -5,7 +5,7 @@
         [TensorSource("bert/pooler/dense/bias", np.dtype("<f4"), (768,), lambda: bias)],
     )
 
-What it writes, byte for byte what TensorFlow writes of the same tensors:
+What it writes, byte for byte what a Saver of TensorFlow's writes of the same tensors:
 
 bert_model.ckpt.data-00000-of-00001   the numbers, little-endian, one tensor after another
 bert_model.ckpt.index                 a table (`table.py`) of messages (`messages.py`)
