@@ -15,6 +15,7 @@ objective's options too. And files of such records are turned back into shards.
 """
 
 import dataclasses
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from typing import Any, Literal
 from hanmo.annotate.store import read_part
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.core.artifact import building, read_manifest
+from hanmo.core.config import following
 from hanmo.core.errors import UserError
 from hanmo.core.execute import run_tasks
 from hanmo.core.flags import hyphens
@@ -146,7 +148,7 @@ def _to_records(config: Config) -> dict[str, int | float]:
         raise UserError(f"{config.more[0]}: expected one folder of shards or sentences, not more")
     from hanmo.commands import _tfrecord_writing as writing
 
-    usual = FOLLOWS["objective"][1].get(config.format)
+    usual = following(sys.modules[__name__], "objective", {"format": config.format})
     config = dataclasses.replace(config, objective=config.objective or usual)
     if read_manifest(config.sentences, (KIND, "sentences")).kind != KIND:
         if config.vocab is None:

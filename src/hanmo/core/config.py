@@ -58,9 +58,15 @@ def resolved(config: Any, module: ModuleType) -> dict[str, Any]:
     options = values.pop("options", None)
     for field in getattr(module, "PLUGIN", {}):
         if options:
-            prefix = prefix_of(module, values[field])
+            prefix = prefix_of(module, values[field] or following(module, field, values))
             values |= {prefix: options} if prefix else options
     return values
+
+
+def following(module: ModuleType, field: str, values: Mapping[str, Any]) -> Any:
+    """Return the plug-in that follows from another setting where `field` is not given, or None."""
+    other, names = getattr(module, "FOLLOWS", {}).get(field, ("", {}))
+    return names.get(values.get(other))
 
 
 def prefix_of(module: ModuleType, plugin: str) -> str:
@@ -127,10 +133,10 @@ def _plugin(
 ) -> tuple[str, list[Flag]] | None:
     for field, (package, attribute) in getattr(module, "PLUGIN", {}).items():
         flag = next(flag for flag in flags if flag.name == field)
-        other, names = getattr(module, "FOLLOWS", {}).get(field, ("", {}))
-        if other:
-            chosen = peek(argv, other) or given.get(other)
-            flag = dataclasses.replace(flag, default=names.get(chosen, flag.default))
+        seen = {one.name: peek(argv, one.name) or given.get(one.name) for one in flags}
+        follows = following(module, field, seen)
+        if follows is not None:
+            flag = dataclasses.replace(flag, default=follows)
         name, loaded = _chosen(package, argv, given, flag, flags)
         if loaded is None:
             return None

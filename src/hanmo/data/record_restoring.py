@@ -29,6 +29,7 @@ from hanmo.data.record_formats import ANSWER, INPUTS, LABELS, MASKED
 from hanmo.text.tokenizer import Tokenizer
 
 BOUNDARY = "token_boundary"
+_ALWAYS = ("records", "unrestored_records", "masked_positions", "mended_labels", "mended_inputs")
 KEY = np.dtype([("high", "<u8"), ("low", "<u8")])  # digest of a document's pieces and sentences
 
 
@@ -52,7 +53,7 @@ class Restorer:
     """
 
     def __init__(self, tokenizer: Tokenizer, *, swapped: bool = False) -> None:
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter(dict.fromkeys(_ALWAYS, 0))
         self.n_pieces = 0
         self._tokenizer, self._swapped = tokenizer, swapped
         self._plain, self._continues = _continuations(tokenizer)

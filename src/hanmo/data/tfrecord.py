@@ -83,8 +83,8 @@ def read_records(path: Path) -> Iterator[Record]:
     except Exception as error:
         if not is_damage(error):
             raise
-        if not number and (pointer := _known(_begin(path))):
-            raise UserError(f"{path}: {pointer}") from None
+        if not number and _begin(path) == _POINTER:
+            raise UserError(f"{path}: {_known(_POINTER)}") from None
         raise UserError(
             f"{path}: damaged archive after record {number:,} ({error}); fetch or pack it again"
         ) from None

@@ -371,7 +371,10 @@ def configs(draw: st.DrawFn, module: ModuleType) -> Any:
             strategy = st.sampled_from(registry.names(plugins[flag.name][0]))
         values[flag.name] = draw(st.none() | strategy if flag.default is None else strategy)
     for field, (package, attribute) in plugins.items():
-        made = getattr(registry.load(package, values[field]), attribute)
+        name = values[field] or configuration.following(module, field, values)
+        if name is None:
+            continue
+        made = getattr(registry.load(package, name), attribute)
         values["options"] = {flag.name: draw(values_of(flag.type)) for flag in flags_of(made)}
     fields = {
         flag_names.shown(field.name): field.name for field in dataclasses.fields(module.Config)
