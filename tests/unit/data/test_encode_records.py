@@ -2,6 +2,9 @@
 
 import itertools
 import json
+import signal
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -558,3 +561,53 @@ def test_the_shards_of_sentences_are_what_they_were(road: Path) -> None:
     made = read_manifest(road / "shards", "shards").config
     assert set(made) == set(encode._OF_SHARDS) - {"out", "workers", "overwrite"}
     assert len(CHARACTERS) * 2 + 5 == len(VOCAB)
+
+
+PROGRAM = """
+import os, signal, sys
+from pathlib import Path
+from hanmo.commands import _tfrecord_reading, _tfrecord_writing, encode
+from hanmo.data.tfrecord import read_records, write_records
+
+kind, source, vocab, out, moment = sys.argv[1:]
+calls = 0
+
+def killed(items, at):
+    global calls
+    calls += 1
+    for number, one in enumerate(items):
+        if calls == int(moment) and number == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield one
+
+if kind == "write":
+    _tfrecord_writing.write_records = lambda path, made: write_records(path, killed(made, 20))
+    settings = {"to": "tfrecord", "format": "bert", "max_length": 48, "files": 3, "dupe_factor": 2}
+    encode.run(encode.Config(Path(source), None, Path(out), **settings))
+else:
+    _tfrecord_reading.read_records = lambda path: killed(read_records(path), 20)
+    encode.run(encode.Config(Path(source), Path(vocab), Path(out)))
+"""
+
+
+@pytest.mark.parametrize("kind", ["write", "read"])
+def test_killed_and_continued_is_the_same_as_unbroken(
+    road: Path, tmp_path: Path, kind: str
+) -> None:
+    source = road / "shards"
+    if kind == "read":
+        source = tmp_path / "records"
+        run(settings(road, source))
+
+    def program(out: Path, moment: int) -> int:
+        words = [kind, source, road / "vocab.txt", out, str(moment)]
+        return subprocess.run([sys.executable, "-c", PROGRAM, *words], check=False).returncode
+
+    assert program(tmp_path / "whole", 0) == 0
+    for moment in (2, 1):  # in the second file, then in the same one, which is now the first
+        assert program(tmp_path / "out", moment) == -signal.SIGKILL
+        assert not (tmp_path / "out").exists()
+    assert program(tmp_path / "out", 0) == 0
+    verify(tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert read_manifest(tmp_path / "out").counts == read_manifest(tmp_path / "whole").counts
