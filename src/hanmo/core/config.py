@@ -4,7 +4,8 @@ A command is described by a frozen dataclass `Config`; its fields are the flags 
 When the command's module says `PLUGIN = {"objective": ("hanmo.objectives", "Objective")}`, the
 dataclass of the chosen plug-in adds flags under the plug-in's name (`--lert.rate 0.15`, table
 `[lert]` of the file), which arrive in `Config.options`. With `PREFIX = ""` beside it they stand
-among the command's own flags and keys instead (`--beam 8`).
+among the command's own flags and keys instead (`--beam 8`). A plug-in that is None adds none; with
+`FOLLOWS = {"objective": ("format", {"bert": "mlm"})}` the default follows from another setting.
 
     config = parse("pretrain", module, ["work/shards", "--objective", "lert", "--out", "work/lert"])
     write(Path("work/lert/config.toml"), resolved(config, module))
@@ -41,8 +42,8 @@ def parse(command: str, module: ModuleType, argv: Sequence[str]) -> Any:
     flags = flags_of(module.Config)
     plugin = _plugin(module, argv, given, flags)
     prefix, plugin_flags = plugin if plugin else ("", [])
-    if plugin and isinstance(given.get("options"), Mapping):  # as a manifest holds them
-        options = given.pop("options")
+    if isinstance(given.get("options"), Mapping) and (plugin or not given["options"]):
+        options = given.pop("options")  # as a manifest holds them
         given |= {prefix: options} if prefix else options
     _check_keys(given, flags, prefix, plugin_flags, file or "")
     parser = _parser(command, module, flags, prefix, plugin_flags)
@@ -57,9 +58,15 @@ def resolved(config: Any, module: ModuleType) -> dict[str, Any]:
     options = values.pop("options", None)
     for field in getattr(module, "PLUGIN", {}):
         if options:
-            prefix = prefix_of(module, values[field])
+            prefix = prefix_of(module, values[field] or following(module, field, values))
             values |= {prefix: options} if prefix else options
     return values
+
+
+def following(module: ModuleType, field: str, values: Mapping[str, Any]) -> Any:
+    """Return the plug-in that follows from another setting where `field` is not given, or None."""
+    other, names = getattr(module, "FOLLOWS", {}).get(field, ("", {}))
+    return names.get(values.get(other))
 
 
 def prefix_of(module: ModuleType, plugin: str) -> str:
@@ -126,6 +133,10 @@ def _plugin(
 ) -> tuple[str, list[Flag]] | None:
     for field, (package, attribute) in getattr(module, "PLUGIN", {}).items():
         flag = next(flag for flag in flags if flag.name == field)
+        seen = {one.name: peek(argv, one.name) or given.get(one.name) for one in flags}
+        follows = following(module, field, seen)
+        if follows is not None:
+            flag = dataclasses.replace(flag, default=follows)
         name, loaded = _chosen(package, argv, given, flag, flags)
         if loaded is None:
             return None
@@ -154,7 +165,7 @@ def _chosen(
         readings = [parted(takes, argv, unknown=nargs)[0] for nargs in (0, None)]
         names = [words[place] for words in readings if len(words) > place]
     names = [name for name in names if name] or [given.get(flag.name) or flag.default]
-    if names[0] is REQUIRED:
+    if names[0] is REQUIRED or names[0] is None:
         return "", None
     failure: UserError | None = None
     for name in map(str, names):

@@ -100,14 +100,14 @@ def read_lines(path: Path, *, max_bytes: int = 8 * MEBIBYTE) -> Iterator[tuple[i
     except IsADirectoryError:
         raise UserError(f"{path}: is a folder; expected a file") from None
     except Exception as error:
-        if not _is_damage(error):
+        if not is_damage(error):
             raise
         raise UserError(
             f"{path}: damaged archive after line {number} ({error}); fetch or pack it again"
         ) from None
 
 
-def _is_damage(error: Exception) -> bool:
+def is_damage(error: Exception) -> bool:
     """Say whether a codec could not go on: each of them has an error type of its own."""
     if isinstance(error, OSError):  # bz2's and gzip's; the system's have a number
         return error.errno is None

@@ -51,6 +51,19 @@ class Documents:
             {name: labels[begin:end] for name, labels in self.layers.items()},
         )
 
+    def chosen(self, kept: NDArray[np.bool_]) -> "Documents":
+        """The documents that `kept`, bool [d], says."""
+        sentences = np.repeat(kept, np.diff(self.document_starts))
+        sizes = np.diff(self.sentence_starts)
+        pieces = np.repeat(sentences, sizes)
+        return Documents(
+            self.ids[pieces],
+            self.word_starts[pieces],
+            np.cumsum([0, *sizes[sentences]], dtype=np.int64),
+            np.cumsum([0, *np.diff(self.document_starts)[kept]], dtype=np.int64),
+            {name: labels[pieces] for name, labels in self.layers.items()},
+        )
+
 
 def join(parts: Sequence[Documents], layers: Sequence[str]) -> Documents:
     """Concatenate documents (one part or more); a part without one of `layers` has -1 there."""

@@ -99,9 +99,9 @@ class Assembler:
         here, placement = whole.part(self.part, self.n_parts)
         if len(here):
             starts = range(0, len(here), _AT_ONCE)
-            made = join([self._corrupt(selection, here[i : i + _AT_ONCE]) for i in starts])
+            made = join([self.corrupted(selection, here[i : i + _AT_ONCE]) for i in starts])
         else:  # fewer rows than processes; the names are those of any sequence
-            made = none_of(self._corrupt(selection, np.zeros(1, dtype=np.int64)))
+            made = none_of(self.corrupted(selection, np.zeros(1, dtype=np.int64)))
         return collate(
             made,
             max_length=self.max_length,
@@ -110,7 +110,8 @@ class Assembler:
             placement=placement,
         )
 
-    def _corrupt(self, selection: Selection, here: IntArray) -> Corrupted:
+    def corrupted(self, selection: Selection, here: IntArray) -> Corrupted:
+        """Read and corrupt the samples `here` of a selection; their segments are their types."""
         epochs, indices = selection.epochs[here], selection.indices[here]
         repeats = epochs if self.dupe_factor is None else epochs % self.dupe_factor
         chance = keys(self.seed, "corrupt", repeats, indices)

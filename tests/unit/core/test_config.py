@@ -371,7 +371,10 @@ def configs(draw: st.DrawFn, module: ModuleType) -> Any:
             strategy = st.sampled_from(registry.names(plugins[flag.name][0]))
         values[flag.name] = draw(st.none() | strategy if flag.default is None else strategy)
     for field, (package, attribute) in plugins.items():
-        made = getattr(registry.load(package, values[field]), attribute)
+        name = values[field] or configuration.following(module, field, values)
+        if name is None:
+            continue
+        made = getattr(registry.load(package, name), attribute)
         values["options"] = {flag.name: draw(values_of(flag.type)) for flag in flags_of(made)}
     fields = {
         flag_names.shown(field.name): field.name for field in dataclasses.fields(module.Config)
@@ -402,6 +405,25 @@ def test_every_setting_has_help(command: str) -> None:
         classes += [getattr(registry.load(package, name), attribute) for name in names]
     for made in classes:
         assert [flag.name for flag in flags_of(made) if not flag.help] == []
+
+
+def test_a_plugin_that_follows_from_another_setting(file: Path) -> None:
+    module = registry.load("hanmo.commands", "encode")
+
+    def given(*words: str) -> Any:
+        return parse("encode", module, ["s", "--out", "o", "--vocab", "v", *words])
+
+    assert (given().objective, given().options) == (None, {})
+    made = given("--format", "lert", "--lert.rate", "0.2")
+    assert (made.objective, made.options["rate"], made.options["unit"]) == (None, 0.2, "word")
+    assert "layers" not in given("--format=bert").options
+    assert given("--format", "lert", "--objective", "mac").options["rate"] == 0.15
+    for words in (["--lert.rate", "0.2"], ["--format", "electra", "--electra.rate", "0.2"]):
+        with pytest.raises(UserError, match=r"unknown argument --\w+\.rate"):
+            given(*words)
+    write(file, resolved(made, module))
+    assert "[lert]" in file.read_text()
+    assert parse("encode", module, ["--config", str(file)]) == made
 
 
 def test_differences_in_words() -> None:
