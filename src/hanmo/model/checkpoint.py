@@ -30,6 +30,7 @@ from hanmo.model.encoder import Encoder, initialise
 from hanmo.model.masked_lm import MaskedLm
 
 WEIGHTS, HEADS, CONFIG = "model.safetensors", "heads.safetensors", "config.json"
+WEIGHT_FILES = (WEIGHTS, "pytorch_model.bin")
 _PREFIX = "bert."
 _MLM_PREFIX = "cls.predictions."
 _POOLER = "bert.pooler."
@@ -206,13 +207,22 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     Raises:
         UserError: no weights file, or a damaged one.
     """
-    for name in (WEIGHTS, "pytorch_model.bin"):
+    state = read_tensors(folder)
+    family = read_config(folder / CONFIG).family
+    if not any(key.startswith(family.prefix) for key in state):
+        state = {f"{family.prefix}{key}": value for key, value in state.items()}
+    return {family.ours(key): value for key, value in state.items()}
+
+
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    """Read a model folder's weights as they are named there, old names of layers made new.
+
+    Raises:
+        UserError: no weights file, or a damaged one.
+    """
+    for name in WEIGHT_FILES:
         if (folder / name).is_file():
-            state = {_today(key): value for key, value in _read_file(folder / name).items()}
-            family = read_config(folder / CONFIG).family
-            if not any(key.startswith(family.prefix) for key in state):
-                state = {f"{family.prefix}{key}": value for key, value in state.items()}
-            return {family.ours(key): value for key, value in state.items()}
+            return {_today(key): value for key, value in _read_file(folder / name).items()}
     raise UserError(
         f"{folder}: neither {WEIGHTS} nor pytorch_model.bin there; expected a model folder"
     )

@@ -94,7 +94,8 @@ class Model:
     @property
     def shape(self) -> EncoderConfig:
         """The encoder's numbers; activation and dropout are those of the size, not of the model."""
-        return dataclasses.replace(SIZES[self.size], **self.changes)
+        changes: dict[str, Any] = dict(self.changes)
+        return dataclasses.replace(SIZES[self.size], **changes)
 
     @property
     def verified(self) -> bool:
@@ -166,10 +167,10 @@ def _stem(archive: str) -> str:
 
 
 def _model(series: Mapping[str, Any], own: Mapping[str, Any]) -> Model:
-    both = {**series, **own}
+    both: dict[str, Any] = {**series, **own}
     both["sources"] = {**series["sources"], **own.get("sources", {})}
     both["cautions"] = [*series.get("cautions", ()), *own.get("cautions", ())]
     both["changes"] = both.pop("shape", {})
-    return Model(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in both.items()}
-    )
+    for key, value in both.items():
+        both[key] = tuple(value) if isinstance(value, list) else value
+    return Model(**both)
