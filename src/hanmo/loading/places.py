@@ -81,15 +81,19 @@ def _from_hub(name: str) -> Path:
         raise UserError(f"{name}: no such model at Hugging Face, or a private one") from None
     except (OSError, ValueError, hub.errors.EntryNotFoundError, hub.errors.HTTPError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise UserError(
-            f"{name}: not whole in the cache ({hub.constants.HF_HUB_CACHE}), and Hugging Face "
-            f"cannot be reached ({reason}); put {_NEEDED} of https://huggingface.co/{name} into a "
-            "folder and give its path"
-        ) from None
+        raise _incomplete(hub, name, f"Hugging Face cannot be reached ({reason})") from None
     lacking = _lacking(folder)
-    if lacking:
-        raise UserError(f"{name}: its files at Hugging Face lack {' and '.join(lacking)}")
+    if lacking:  # without a network the library returns what it has
+        reason = f"no {' and no '.join(lacking)} there, nor at Hugging Face if it can be reached"
+        raise _incomplete(hub, name, reason)
     return folder
+
+
+def _incomplete(hub: Any, name: str, reason: str) -> UserError:
+    return UserError(
+        f"{name}: not whole in the cache ({hub.constants.HF_HUB_CACHE}): {reason}; put {_NEEDED} "
+        f"of https://huggingface.co/{name} into a folder and give its path"
+    )
 
 
 def _cached(hub: Any, name: str) -> Path | None:
