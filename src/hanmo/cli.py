@@ -35,6 +35,7 @@ _ROAD = (
     "train_vocab",
     "encode",
     "pretrain",
+    "models",
     "tasks",
     "finetune",
     "evaluate",

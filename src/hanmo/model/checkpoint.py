@@ -32,6 +32,7 @@ from hanmo.model.masked_lm import MaskedLm
 
 WEIGHTS, HEADS, CONFIG = "model.safetensors", "heads.safetensors", "config.json"
 OLD_WEIGHTS = "pytorch_model.bin"
+WEIGHT_FILES = (WEIGHTS, OLD_WEIGHTS)
 _PREFIX = "bert."
 _MLM_PREFIX = "cls.predictions."
 _POOLER = "bert.pooler."
@@ -202,10 +203,18 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     Raises:
         UserError: no weights file, or a damaged one.
     """
-    path = weights_file(folder)
-    state = _read_file(path)
+    state = read_tensors(folder)
     ours = our_names(state, read_config(folder / CONFIG).family)
     return {ours[key]: value for key, value in state.items()}
+
+
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    """Read a model folder's weights as they are named there, old names of layers made new.
+
+    Raises:
+        UserError: no weights file, or a damaged one.
+    """
+    return {_today(key): value for key, value in _read_file(weights_file(folder)).items()}
 
 
 def weights_file(folder: Path) -> Path:
@@ -214,7 +223,7 @@ def weights_file(folder: Path) -> Path:
     Raises:
         UserError: there is none.
     """
-    for name in (WEIGHTS, OLD_WEIGHTS):
+    for name in WEIGHT_FILES:
         if (folder / name).is_file():
             return folder / name
     raise UserError(f"{folder}: neither {WEIGHTS} nor {OLD_WEIGHTS} there; expected a model folder")

@@ -13,6 +13,7 @@ percent (one of the two is empty where the source prints one number).
 Where two sources differ, both are here.
 
     rows("CMRC2018", ("em", "f1"))[0].figures["dev"]["em"]    # Figure(best=…, mean=…, source=…)
+    scores_of(find("lert-base"))[0]    # Score(task="CMRC2018", split="dev", metric="EM", …)
 """
 
 import csv
@@ -21,6 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 
+from hanmo.model import zoo
 from hanmo.report.sizes import named_size, size_of
 
 FILES = ("published_results.csv", "published_results_extra.csv")
@@ -36,6 +38,11 @@ _METRICS = {
     "entity_recall": "R",
 }
 _PARAMETERS = "params_M"
+# Figures that are no score of a task: shares of another model's score, means over tasks.
+_DERIVED_SOURCES = frozenset({"BERT-wwm:small-table-relative"})
+_DERIVED_TASKS = frozenset({"average", "average(8 numbers)", "classification-average"})
+# Of PERT's figures; the same name means the English model there.
+_ENGLISH = frozenset({"CoLA", "MNLI", "MRPC", "SQuAD1.1", "SQuAD2.0", "SST-2"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,6 +86,23 @@ class Published:
         return ", ".join(f"{source} ({', '.join(names)})" for source, names in splits.items())
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Score:
+    """One published number of a model.
+
+    Attributes:
+        task: the task's published name.
+        split: as the source has it.
+        metric: as the source has it.
+        figure: the number.
+    """
+
+    task: str
+    split: str
+    metric: str
+    figure: Figure
+
+
 _Key = tuple[str, str]  # split, our metric
 
 
@@ -97,6 +121,49 @@ def _counts() -> Mapping[str, float]:
         if record["metric"] == _PARAMETERS:
             counts.setdefault(record["model"], float(record["max"]) * 1e6)
     return counts
+
+
+def entry(model: str, source: str, task: str) -> zoo.Model | None:
+    """Return the entry of the zoo that a row of the files is about; None for models not there.
+
+    Args:
+        model: the name in the file.
+        source: the file's; a name may mean something else in another's table.
+        task: an English task means an English model.
+    """
+    language = "en" if task in _ENGLISH else "zh"
+    for name in (f"{source}|{model}", model):
+        for one in zoo.models().values():
+            if name in one.published and one.language == language:
+                return one
+    return None
+
+
+def scores_of(model: zoo.Model) -> list[Score]:
+    """Return a model's published scores by task, each number once, the first source's.
+
+    A single number that another source prints with its mean is left out.
+    """
+    scores: dict[tuple[str, str, str, float | None, float | None], Score] = {}
+    for record in _records():
+        task, metric = record["task"], record["metric"]
+        derived = record["source"] in _DERIVED_SOURCES or task in _DERIVED_TASKS
+        if metric == _PARAMETERS or derived:
+            continue
+        if entry(record["model"], record["source"], task) is not model:
+            continue
+        figure = _figure(record)
+        key = (task, record["split"], metric, figure.best, figure.mean)
+        scores.setdefault(key, Score(task, record["split"], metric, figure))
+    whole = {key[:4] for key in scores if key[4] is not None}
+    kept = [score for key, score in scores.items() if key[4] is not None or key[:4] not in whole]
+    order = list(dict.fromkeys(score.task for score in kept))
+    return sorted(kept, key=lambda score: order.index(score.task))
+
+
+def _figure(record: Mapping[str, str]) -> Figure:
+    best, mean = (float(text) if text else None for text in (record["max"], record["mean"]))
+    return Figure(best, mean, record["source"])
 
 
 def tasks() -> set[str]:
@@ -169,8 +236,7 @@ def _by_source(task: str, metrics: Sequence[str]) -> dict[tuple[str, str], dict[
             continue
         for metric in _ours(record["metric"], metrics):
             figures = found.setdefault((record["source"], record["model"]), {})
-            best, mean = (float(text) if text else None for text in (record["max"], record["mean"]))
-            figures[record["split"], metric] = Figure(best, mean, record["source"])
+            figures[record["split"], metric] = _figure(record)
     return found
 
 

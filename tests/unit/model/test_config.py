@@ -22,8 +22,8 @@ from hanmo.model.masked_lm import MaskedLm
 from hanmo.objectives import electra
 from training_cases import TINY
 
-# READMEs of ymcui/LERT and ymcui/Chinese-BERT-wwm (rounded there), exact by computation; with the
-# pooler, without task heads.
+# READMEs of ymcui/LERT, ymcui/Chinese-BERT-wwm and iflytek/MiniRBT (rounded there), exact by
+# computation; with the pooler, without task heads.
 PUBLISHED = {
     "small": 15_083_776,
     "base": 102_267_648,
@@ -32,6 +32,9 @@ PUBLISHED = {
     "rbt4": 45_564_672,
     "rbt6": 59_740_416,
     "rbtl3": 61_001_728,
+    "rbt4-h312": 11_419_320,
+    "minirbt-h256": 10_345_216,
+    "minirbt-h288": 12_311_136,
 }
 # Without pooler: discriminators by the configuration files of ymcui/Chinese-ELECTRA (facts/04).
 PUBLISHED_ENCODERS = {

@@ -5,6 +5,7 @@ from importlib import resources
 
 import pytest
 
+from hanmo.model import zoo
 from hanmo.report import published
 from hanmo.report.published import Figure, models, published_size, results, rows, tasks
 from hanmo.report.sizes import named_size, size_of
@@ -132,3 +133,83 @@ def test_several_metrics_share_a_row() -> None:
         "f1": Figure(84.5, 84.0, "LERT"),
     }
     assert set(bert.figures) == {"dev", "test", "challenge"}
+
+
+# Published names whose models are not in the zoo: English, of others, or students and variants
+# that were never released.
+NOT_IN_THE_ZOO = {
+    ("BERT-wwm", "ERNIE"),
+    ("BERT-wwm:withdrawn-figure", "ERNIE"),
+    ("MiniRBT:30k-steps", "MiniRBT-H256 (one-stage)"),
+    ("MiniRBT:30k-steps", "MiniRBT-H256 (two-stage)"),
+    *(("PERT:figure", name) for name in ("ALBERT-base", "ALBERT-large", "BERT-large")),
+    *(("PERT:figure", name) for name in ("XLNet-base", "XLNet-large", "BERT-base(reproduced)")),
+    ("PERT:figure", "BERT-large-wwm(reproduced)"),
+    *(("TextBrewer", name) for name in ("Electra-small", "T3", "T3-small", "T4-tiny")),
+    ("cmrc2018-baseline", "BERT-multilingual"),
+}
+# Names that mean a Chinese model in Chinese tables and an English one, not in the zoo, in others.
+OF_TWO_LANGUAGES = {"BERT-base", "RoBERTa-base", "RoBERTa-large"}
+
+
+def every_row() -> list[dict[str, str]]:
+    return [record for name in published.FILES for record in records(name)]
+
+
+def test_every_published_model_is_an_entry_of_the_zoo_or_known_not_to_be() -> None:
+    missing = {
+        (row["source"], row["model"])
+        for row in every_row()
+        if published.entry(row["model"], row["source"], row["task"]) is None
+    }
+    assert missing == NOT_IN_THE_ZOO | {("PERT:figure", name) for name in OF_TWO_LANGUAGES}
+    named = {name.rpartition("|")[2] for one in zoo.models().values() for name in one.published}
+    assert named <= set(models())
+
+
+@pytest.mark.parametrize(
+    ("source", "model", "task", "expected"),
+    [
+        ("LERT", "LERT-base", "CMRC2018", "lert-base"),
+        ("LERT", "RoBERTa-large", "XNLI", "roberta-wwm-ext-large"),
+        ("MiniRBT", "RoBERTa", "OCNLI", "roberta-wwm-ext"),
+        ("LERT", "BERT", "CMRC2018", "bert-base"),
+        ("MacBERT", "BERT-base", "XNLI", "bert-base"),
+        ("PERT:figure", "BERT-base", "XNLI", "bert-wwm-ext"),
+        ("PERT:figure", "BERT-base", "MNLI", None),
+        ("PERT:figure", "PERT-base", "MNLI", "english-pert-base"),
+        ("PERT:figure", "PERT-base", "XNLI", "pert-base"),
+        ("LERT", "ELECTRA-small (180G)", "BQ", "electra-180g-small"),
+        ("albert_zh", "ALBERT-large", "XNLI", "albert-zh-large"),
+        ("PERT:figure", "ALBERT-large", "MNLI", None),
+        ("MiniRBT", "RBT6 (KD)", "BQ", "rbt6-kd"),
+    ],
+)
+def test_names_resolve(source: str, model: str, task: str, expected: str | None) -> None:
+    found = published.entry(model, source, task)
+    assert (found and found.name) == expected
+
+
+def test_a_published_count_is_the_entry_s() -> None:
+    rows_of_counts = [row for row in every_row() if row["metric"] == "params_M"]
+    assert len(rows_of_counts) > 10
+    for row in rows_of_counts:
+        found = published.entry(row["model"], row["source"], row["task"])
+        assert found is not None
+        assert found.parameters / 1e6 == pytest.approx(float(row["max"]), abs=1)
+
+
+def test_scores_of_a_model_are_each_there_once() -> None:
+    scores = published.scores_of(zoo.find("roberta-wwm-ext"))
+    assert len(set(scores)) == len(scores) > 40
+    tasks_of = [score.task for score in scores]
+    assert [task for i, task in enumerate(tasks_of) if task not in tasks_of[:i]] == list(
+        dict.fromkeys(tasks_of)
+    )
+    both = [s.figure for s in scores if (s.task, s.split) == ("ChnSentiCorp", "dev")]
+    assert {figure.best for figure in both} >= {95.0, 94.9}  # sources differ: both are here
+    assert not any("average" in task for task in tasks_of)
+    single = published.scores_of(zoo.find("rbt3"))
+    ocnli = [score for score in single if score.task == "OCNLI"]
+    assert [(s.figure.best, s.figure.mean) for s in ocnli] == [(None, 69.8)]
+    assert published.scores_of(zoo.find("rbt4")) == []

@@ -13,7 +13,10 @@ from hanmo.tasks.task_file import read_task
 from task_cases import TASK, write_task
 
 BERTS = ("base", "large")
-SMALL = ("tiny", "small", "rbt3", "rbt4", "rbt6", "rbtl3", "albert-tiny", "albert-small")
+SMALL = (
+    *("tiny", "small", "rbt3", "rbt4", "rbt6", "rbtl3", "albert-tiny", "albert-small"),
+    *("rbt4-h312", "minirbt-h256", "minirbt-h288"),
+)
 ELECTRAS = {
     "electra-small": (3e-4, 0.8),
     "electra-small-ex": (3e-4, 0.8),
