@@ -175,6 +175,31 @@ def test_the_tokenizer_knows_its_vocabulary(tmp_path: Path, data_dir: Path) -> N
     assert tokenizer.model_max_length == 64
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("lert/lert_config_small.json", "BertForMaskedLM"),
+        ("minirbt/MiniRBT-h256.json", "BertForMaskedLM"),
+        ("chinese-electra/small_discriminator_config.json", "ElectraForPreTraining"),
+        ("chinese-electra/small_generator_config.json", "ElectraForMaskedLM"),
+        ("albert_zh/albert_config_tiny_google.json", "AlbertForMaskedLM"),
+    ],
+)
+def test_real_configurations(path: str, name: str, data_dir: Path, tmp_path: Path) -> None:
+    raw = json.loads((data_dir / "configs" / path).read_text(encoding="utf-8"))
+    made = getattr(transformers, name)
+    original = made(made.config_class.from_dict(raw)).eval()
+    randomise(original)
+    torch.save(original.state_dict(), tmp_path / "pytorch_model.bin")
+    (tmp_path / "config.json").write_text(json.dumps(raw))
+    (tmp_path / "vocab.txt").write_bytes((data_dir / "vocab" / "vocab.txt").read_bytes())
+    tokenizer, model = hanmo.load(tmp_path)
+    assert type(model) is made
+    assert same(model, original)
+    assert model.config.num_attention_heads == raw["num_attention_heads"]
+    assert len(tokenizer) == raw["vocab_size"]
+
+
 def test_what_the_tokenizer_s_file_says_counts(tmp_path: Path) -> None:
     written(tmp_path, "BertModel")
     (tmp_path / "tokenizer_config.json").write_text(
