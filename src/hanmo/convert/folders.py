@@ -31,7 +31,7 @@ from hanmo.model.checkpoint import (
 )
 from hanmo.model.config import EncoderConfig, hugging_face_config, read_config
 from hanmo.text.tokenizer import Tokenizer
-from hanmo.text.vocab import VOCAB_FILE, read_vocab
+from hanmo.text.vocab import VOCAB_FILE, read_vocab, vocab_file
 
 OPTIMIZER = "optimizer.safetensors"
 # Written by transformers beside what they repeat: ending of the file's name → our name of the
@@ -48,19 +48,24 @@ _REPEATED: Mapping[str, str | None] = {
 }
 
 
-def read_folder(folder: Path) -> Contents:
+def read_folder(folder: Path, *, config: Path | None = None) -> Contents:
     """Read a model folder, hanmo's or transformers', with all its heads.
+
+    Args:
+        folder: the folder.
+        config: its configuration; by default the one in it.
 
     Raises:
         UserError: not a model folder, damaged, or an output matrix of its own where hanmo's heads
             use the embeddings.
     """
-    config = read_config(folder / CONFIG)
-    raw = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    path = config or config_beside(folder)
+    shape = read_config(path)
+    raw = json.loads(path.read_text(encoding="utf-8"))
     own = raw.get("hanmo", {}).get("layers", {}) if isinstance(raw.get("hanmo"), dict) else {}
-    found = _read_one(folder, config)
+    found = _read_one(folder, shape)
     contents = Contents(
-        config,
+        shape,
         found,
         layers={name: tuple(labels) for name, labels in own.items()},
         raw=raw,
@@ -95,7 +100,7 @@ def write_folder(contents: Contents, folder: Path, *, optimizer: bool = False) -
     """
     folder.mkdir(parents=True, exist_ok=True)
     one = contents.half("discriminator")
-    heads = {name for name in one.tensors if _is_own(name, one)}
+    heads = set(_own_heads(one))
     there = names_on_disk((n for n in one.tensors if n not in heads), one.config.family)
     write_weights(folder / WEIGHTS, {there[n]: one.tensors[n] for n in there})
     if heads:
@@ -110,22 +115,24 @@ def write_folder(contents: Contents, folder: Path, *, optimizer: bool = False) -
         write_atomic(folder / VOCAB_FILE, contents.vocabulary)  # byte for byte, CR and all
     if contents.generator is not None:
         write_folder(contents.half("generator"), folder / "generator")
-    write_json(folder / CONFIG, dict(one.raw) or hub_config(one))
+    write_json(folder / CONFIG, hub_config(one))
 
 
 def hub_config(one: Contents) -> dict[str, Any]:
-    """Return `config.json` for a model that came without one.
+    """Return `config.json`: the one the model came with, and what it lacks.
 
     transformers chooses the model by `architectures` and `model_type`, and the tokenizer by
     `tokenizer_class`: BERT's always, whatever the folder is called (facts/09 no. 6).
     """
-    parts = {part_of(name) for name in one.tensors if not _is_own(name, one)}
+    parts = {part_of(name) for name in one.tensors.keys() - set(_own_heads(one))}
     own = {"layers": {name: list(labels) for name, labels in one.layers.items()}}
-    extra: dict[str, Any] = {"hanmo": own if one.layers else {}}
-    for part, head in (("classifier", "classifier"), ("span", "qa_outputs")):
-        if part in parts:
+    extra: dict[str, Any] = {"hanmo": own} if one.layers else {}
+    for part, head in (("classifier", "classifier"), ("span_head", "qa_outputs")):
+        if part in parts and not one.raw:
             extra["num_labels"] = one.tensors[f"{head}.bias"].shape[0]
-    return hugging_face_config(one.config, architecture(parts), **extra)
+    made = {**hugging_face_config(one.config, architecture(parts), **extra), **one.raw}
+    # Some of HFL's first files name RoBERTa's classes, as the model's name does.
+    return {**made, "tokenizer_class": "BertTokenizer"}
 
 
 def architecture(parts: set[str]) -> str:
@@ -134,21 +141,35 @@ def architecture(parts: set[str]) -> str:
         return (
             "BertForSequenceClassification" if "pooler" in parts else "BertForTokenClassification"
         )
-    if "span" in parts:
+    if "span_head" in parts:
         return "BertForQuestionAnswering"
-    if "replaced" in parts or {"mlm", "pair"} <= parts:
+    if "replaced_head" in parts or {"mlm_head", "pair_head"} <= parts:
         return "BertForPreTraining"
-    return "BertForMaskedLM" if "mlm" in parts else "BertModel"
+    return "BertForMaskedLM" if "mlm_head" in parts else "BertModel"
 
 
-def _is_own(name: str, one: Contents) -> bool:
-    """Whether transformers has no place for a tensor, so that it lies in a file of its own."""
-    part = part_of(name)
-    if part in {"own", "labels"}:
-        return True
-    # transformers' ELECTRA has a pooler with its classifier alone, and no pair head.
-    discriminator = any(part_of(other) == "replaced" for other in one.tensors)
-    return discriminator and part in {"pooler", "pair"}
+def config_beside(folder: Path) -> Path:
+    """Return the configuration of a folder: config.json, or the one JSON file called …config….json.
+
+    The PyTorch archives of HFL's first models have a bert_config.json (facts/02).
+    """
+    if (folder / CONFIG).is_file():
+        return folder / CONFIG
+    others = sorted(folder.glob("*config*.json"))
+    others = [
+        path for path in others if "tokenizer" not in path.name and "generation" not in path.name
+    ]
+    return others[0] if len(others) == 1 else folder / CONFIG
+
+
+def _own_heads(one: Contents) -> list[str]:
+    """Return the tensors that transformers has no place for, which lie in a file of their own."""
+    parts = {name: part_of(name) for name in one.tensors}
+    own = {"own", "label_heads"}
+    if "replaced_head" in parts.values():
+        # transformers' ELECTRA has a pooler with its classifier alone, and no pair head.
+        own |= {"pooler", "pair_head"}
+    return [name for name, part in parts.items() if part in own]
 
 
 def _read_one(folder: Path, config: EncoderConfig) -> dict[str, Stored]:
@@ -183,5 +204,10 @@ def _same(one: Stored, two: Stored) -> bool:
 
 
 def _read_vocabulary(folder: Path) -> bytes | None:
-    path = folder / VOCAB_FILE
-    return path.read_bytes() if path.is_file() else None
+    """Return the bytes of vocab.txt; made of tokenizer.json where that is all there is."""
+    path = vocab_file(folder)
+    if not path.is_file():
+        return None
+    if path.name == VOCAB_FILE:
+        return path.read_bytes()
+    return "".join(f"{piece}\n" for piece in read_vocab(path)).encode()

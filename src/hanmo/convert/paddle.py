@@ -72,7 +72,7 @@ def write_paddle(contents: Contents, folder: Path) -> str:
     write_parameters(folder / PARAMETERS, named)
     if heads:
         write_weights(folder / HEADS, heads)
-    raw = dict(one.raw) or hub_config(one)
+    raw = hub_config(one)
     base = CLASSES[f"{one.config.family.title}Model"]
     kind = CLASSES.get((raw.get("architectures") or [""])[0], base)
     own = {**raw.get("hanmo", {}), **({"config": dict(one.raw)} if one.raw else {})}

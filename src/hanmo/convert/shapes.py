@@ -1,6 +1,6 @@
 """What a checkpoint must hold: the encoder's tensors, and every head whole or not at all.
 
-    held(contents)     # {"encoder": 23_470_848, "mlm": 612_352}: parts and their parameters
+    held(contents)     # {"encoder": 23_470_848, "mlm_head": 612_352}: parts and their parameters
     check(contents, "bert_model.ckpt")
 
 Shapes are those of hanmo's own modules, built without memory (torch's meta device), so there is one
@@ -8,11 +8,14 @@ definition of each.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from hanmo.convert.contents import GENERATOR, Contents, Stored
+from hanmo.convert.forms import PARTS
 from hanmo.core.errors import UserError
 from hanmo.model.config import EncoderConfig
 from hanmo.model.encoder import Encoder
@@ -22,32 +25,21 @@ from hanmo.model.replaced import Discriminate
 Shape = tuple[int | None, ...]  # None: any length
 
 # Part → beginning of its tensors' names. What belongs to none is a head of hanmo's own.
-PARTS: Mapping[str, tuple[str, ...]] = {
+BEGINNINGS: Mapping[str, tuple[str, ...]] = {
     "encoder": ("bert.embeddings.", "bert.embeddings_project.", "bert.encoder."),
     "pooler": ("bert.pooler.",),
-    "mlm": ("cls.predictions.",),
-    "pair": ("cls.seq_relationship.",),
-    "replaced": ("discriminator_predictions.",),
-    "labels": ("tags.",),
+    "mlm_head": ("cls.predictions.",),
+    "pair_head": ("cls.seq_relationship.",),
+    "replaced_head": ("discriminator_predictions.",),
+    "label_heads": ("tags.",),
     "classifier": ("classifier.",),
-    "span": ("qa_outputs.",),
-}
-TITLES: Mapping[str, str] = {
-    "encoder": "encoder",
-    "pooler": "pooler",
-    "mlm": "masked-LM head",
-    "pair": "sentence-pair head (NSP, SOP)",
-    "replaced": "replaced-token head",
-    "labels": "linguistic heads",
-    "classifier": "classifier of a task",
-    "span": "span head of a task",
-    "own": "further heads",
+    "span_head": ("qa_outputs.",),
 }
 
 
 def part_of(name: str) -> str:
     """Return the part that a tensor belongs to; "own" for hanmo's further heads."""
-    return next((part for part, starts in PARTS.items() if name.startswith(starts)), "own")
+    return next((part for part, starts in BEGINNINGS.items() if name.startswith(starts)), "own")
 
 
 def held(contents: Contents) -> dict[str, int]:
@@ -86,7 +78,7 @@ def check(contents: Contents, where: str) -> None:
 def _problems(one: Contents) -> list[str]:
     found: list[str] = []
     there = {part_of(name) for name in one.tensors} | {"encoder"}
-    for part in PARTS:
+    for part in BEGINNINGS:
         if part not in there:
             continue
         expected = shapes(one.config, part, one.layers)
@@ -94,7 +86,7 @@ def _problems(one: Contents) -> list[str]:
         for name in sorted(expected.keys() - own.keys()):
             found.append(f"{name}: missing, expected {_shown(expected[name])}")
         for name in sorted(own.keys() - expected.keys()):
-            found.append(f"{name}: unknown to a {TITLES[part]} of this shape")
+            found.append(f"{name}: unknown to a {PARTS[part]} of this shape")
         for name in sorted(own.keys() & expected.keys()):
             if not _fits(own[name].shape, expected[name]):
                 found.append(
@@ -108,7 +100,7 @@ def shapes(
 ) -> dict[str, Shape]:
     """Return name → shape of all tensors of a part."""
     width = config.hidden_size
-    if part == "labels":
+    if part == "label_heads":
         return {
             f"tags.{name}.{kind}": shape
             for name, labels in layers.items()
@@ -117,22 +109,31 @@ def shapes(
                 ("bias", (len(labels),)),
             )
         }
-    if part in {"classifier", "span"}:
+    if part in {"classifier", "span_head"}:
         head = "classifier" if part == "classifier" else "qa_outputs"
         return {f"{head}.weight": (None, width), f"{head}.bias": (None,)}
     return dict(_built(config, part))
 
 
+class _NoValues(TorchFunctionMode):
+    """Modules are built without their first values; drawing them imports much of torch."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return (kwargs or {}).get("tensor", args[0] if args else None)
+        return func(*args, **(kwargs or {}))
+
+
 def _built(config: EncoderConfig, part: str) -> Iterator[tuple[str, Shape]]:
-    with torch.device("meta"):
+    with torch.device("meta"), _NoValues():
         module: nn.Module
         if part == "encoder":
             prefix, module = "bert.", Encoder(config)
         elif part == "pooler":
             prefix, module = "bert.pooler.", Pooler(config)
-        elif part == "mlm":
+        elif part == "mlm_head":
             prefix, module = "cls.", MaskedLmHead(config)
-        elif part == "pair":
+        elif part == "pair_head":
             prefix, module = "cls.seq_relationship.", nn.Linear(config.hidden_size, 2)
         else:
             prefix, module = "discriminator_predictions.", Discriminate(config)
@@ -182,7 +183,7 @@ def _why(contents: Contents) -> str:
         return ""
     text = ", ".join(f"{key} {stated[key]}, by its weights {value}" for key, value in other.items())
     hidden = other.get("hidden_size")
-    if config.model_type == "electra" and hidden is not None:
+    if config.family.discriminates and hidden is not None:
         if hidden * 4 == config.hidden_size:
             text += "; these are a generator's weights with its discriminator's configuration: "
             text += "give it the generator's config.json"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hanmo.convert.contents import Contents, Stored
+from hanmo.convert.folders import hub_config
 from hanmo.convert.names import Layout
 from hanmo.convert.shapes import measured
 from hanmo.core.errors import UserError
@@ -145,7 +146,7 @@ def their_config(half: Contents, act: str) -> dict[str, Any]:
     """Return a configuration in upstream's words.
 
     Args:
-        half: a model; its own `config.json` is kept under "hanmo".
+        half: a model; its `config.json` is kept under "hanmo".
         act: its activation as upstream calls it.
     """
     config = half.config
@@ -168,4 +169,4 @@ def their_config(half: Contents, act: str) -> dict[str, Any]:
     if config.family.shares_layers:
         numbers |= {"num_hidden_groups": 1, "inner_group_num": 1, "net_structure_type": 0}
         numbers |= {"gap_size": 0, "num_memory_blocks": 0, "down_scale_factor": 1}
-    return numbers | ({"hanmo": {"config": dict(half.raw)}} if half.raw else {})
+    return numbers | {"hanmo": {"config": hub_config(half)}}

@@ -9,6 +9,7 @@ length (8 bytes, little-endian), a JSON header and the values. Source: its READM
 
 import functools
 import json
+import math
 import os
 import pickle
 from collections.abc import Mapping
@@ -125,22 +126,31 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Stored]:
-    file = safe_open(path, "pt")
-
-    def values(name: str) -> NDArray:
-        return as_numpy(file.get_tensor(name))
-
+    # The library checks the file: its header, that offsets fit shapes and fill it without gaps. The
+    # values are read at their offsets, so that memory holds one tensor and no pages of others.
+    with safe_open(path, "pt"):
+        pass
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(length))
+    header.pop("__metadata__", None)
     found = {}
-    for name in file.keys():  # noqa: SIM118 - it is no mapping
-        part = file.get_slice(name)
-        kind = part.get_dtype()
+    for name, entry in header.items():
+        kind, shape = entry["dtype"], tuple(entry["shape"])
         if kind not in _NUMPY:
             raise UserError(f"{path}: tensor {name} is of type {kind}, which hanmo does not read")
-        dtype = ml_dtypes.bfloat16 if kind == "BF16" else _NUMPY[kind]
-        found[name] = Stored(
-            tuple(part.get_shape()), np.dtype(dtype), functools.partial(values, name)
-        )
+        dtype = np.dtype(ml_dtypes.bfloat16 if kind == "BF16" else _NUMPY[kind])
+        start = 8 + length + entry["data_offsets"][0]
+        found[name] = Stored(shape, dtype, functools.partial(_values, path, start, shape, dtype))
     return found
+
+
+def _values(path: Path, start: int, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
+    count = math.prod(shape)
+    values = np.fromfile(path, dtype, count, offset=start)
+    if len(values) != count:
+        raise UserError(f"{path}: cut short while it was read; fetch or make it again")
+    return values.reshape(shape)
 
 
 def _read_pytorch(path: Path) -> dict[str, Stored]:

@@ -1,0 +1,187 @@
+"""One conversion: read, check, write, read back, and say what the checkpoint holds.
+
+report = convert(source, Path("out"), to="hf")
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanmo.convert.contents import GENERATOR, Contents, Stored
+from hanmo.convert.folders import hub_config, read_folder, write_folder
+from hanmo.convert.forms import FORMS
+from hanmo.convert.paddle import read_paddle, write_paddle
+from hanmo.convert.shapes import check, held
+from hanmo.convert.sources import Source
+from hanmo.convert.tf1_reading import read_tf1
+from hanmo.convert.tf1_writing import write_tf1
+from hanmo.core.errors import UserError
+from hanmo.core.log import Progress
+from hanmo.model.mlm_head import judge
+
+_PREDICTIONS = "cls.predictions."
+
+
+def convert(
+    source: Source, folder: Path, *, to: str, where: str, optimizer: bool = False
+) -> dict[str, Any]:
+    """Write a checkpoint in another form, and read it back.
+
+    Args:
+        source: as `sources.opened` gives it.
+        folder: where to write.
+        to: one of `forms.FORMS`.
+        where: what the user called the source, for messages.
+        optimizer: write Adam's moments too, where the form has a place for them.
+
+    Returns:
+        What the report says, for JSON.
+
+    Raises:
+        UserError: tensors that do not fit, a family that the form has no names for.
+        RuntimeError: what was written reads back otherwise: a fault of hanmo's.
+    """
+    contents = source.contents
+    check(contents, where)
+    notes = list(contents.notes)
+    tensors = len(contents.tensors)
+    with Progress(
+        "convert", 2 * sum(_bytes(one) for one in contents.tensors.values()), "bytes"
+    ) as bar:
+        watched = dataclasses.replace(
+            contents,
+            tensors={name: _watched(one, bar.advance) for name, one in contents.tensors.items()},
+        )
+        notes += [note for note in (_write(watched, folder, to, optimizer),) if note]
+        _compare(contents, _back(folder, to), bar.advance)
+    report = describe(contents)
+    if contents.slots and (not optimizer or to == "paddle"):
+        notes.append(
+            f"Adam's moments of {len(contents.slots) // 2:,} tensors left out"
+            + ("" if to == "paddle" else "; keep them with --keep-optimizer")
+        )
+    if contents.vocabulary is None:
+        notes.append("no vocab.txt beside it; give one with --vocab, or put it into the new folder")
+    return {
+        "source": source.title,
+        "form": FORMS[to],
+        **report,
+        "tensors": tensors,
+        "notes": notes,
+    }
+
+
+def describe(contents: Contents) -> dict[str, Any]:
+    """Say what a checkpoint holds: family, size, parameters, heads, and whether those are trained.
+
+    Returns:
+        For JSON.
+    """
+    config = contents.config
+    report: dict[str, Any] = {
+        "family": config.model_type,
+        "size": _size(contents),
+        "parameters": held(contents),
+        "labels": {name: len(labels) for name, labels in contents.layers.items()},
+        "masked_lm_head": _judged(contents, ""),
+        "step": None if contents.step is None else int(contents.step.read()),
+        "class": class_name(contents),
+        "hidden_act": config.hidden_act,
+    }
+    if contents.generator is not None:
+        half = contents.half("generator")
+        report["generator"] = {
+            "size": _size(half),
+            "masked_lm_head": _judged(contents, GENERATOR),
+            "class": class_name(half),
+        }
+    return report
+
+
+def class_name(contents: Contents) -> str:
+    """Return the class of transformers that opens the model with its heads."""
+    one = contents.half("discriminator")
+    return str((hub_config(one).get("architectures") or ["BertModel"])[0])
+
+
+def _size(contents: Contents) -> dict[str, int]:
+    config = contents.config
+    return {
+        "layers": config.num_hidden_layers,
+        "hidden": config.hidden_size,
+        "heads": config.num_attention_heads,
+        "embedding": config.embedding_width,
+        "vocabulary": config.vocab_size,
+    }
+
+
+def _judged(contents: Contents, prefix: str) -> dict[str, Any] | None:
+    start = f"{prefix}{_PREDICTIONS}"
+    head = {
+        name.removeprefix(prefix): tensor.read()
+        for name, tensor in contents.tensors.items()
+        if name.startswith(start)
+    }
+    if not head:
+        return None
+    found = judge(head)
+    return {"trained": found.trained, "reasons": list(found.reasons)}
+
+
+def _write(contents: Contents, folder: Path, to: str, optimizer: bool) -> str:
+    if to == "tf1":
+        return write_tf1(contents, folder, optimizer=optimizer)[1]
+    if to == "paddle":
+        return write_paddle(contents, folder)
+    if to in FORMS:
+        write_folder(contents, folder, optimizer=optimizer)
+        return ""
+    raise UserError(f"--to: got {to!r}; expected one of {', '.join(FORMS)}")
+
+
+def _back(folder: Path, to: str) -> Contents:
+    if to == "tf1":
+        return read_tf1(folder)[0]
+    return read_paddle(folder) if to == "paddle" else read_folder(folder)
+
+
+def _compare(one: Contents, two: Contents, advance: Callable[[float], None]) -> None:
+    """Compare what was written with what was read, bit for bit."""
+    problems = sorted(one.tensors.keys() ^ two.tensors.keys())
+    for name in one.tensors.keys() & two.tensors.keys():
+        first, second = one.tensors[name].read(), two.tensors[name].read()
+        if first.dtype != second.dtype or not np.array_equal(_bits(first), _bits(second)):
+            problems.append(name)
+        advance(first.nbytes)
+    if (one.config, one.generator, dict(one.layers)) != (
+        two.config,
+        two.generator,
+        dict(two.layers),
+    ):
+        problems.append("the configuration")
+    if problems:
+        raise RuntimeError(
+            f"what was written reads back otherwise: {', '.join(problems)}; nothing was kept; "
+            "please report it"
+        )
+
+
+def _bits(array: NDArray) -> NDArray:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
+def _bytes(one: Stored) -> int:
+    return one.size * one.dtype.itemsize
+
+
+def _watched(one: Stored, advance: Callable[[float], None]) -> Stored:
+    def read() -> NDArray:
+        array = one.read()
+        advance(array.nbytes)
+        return array
+
+    return Stored(one.shape, one.dtype, read)
