@@ -88,7 +88,7 @@ class Config:
     """
 
     sentences: Path = field(metadata={"positional": True})
-    vocab: Path | None = field(metadata={"unless": ("format",)})
+    vocab: Path | None = field(metadata={"unless": ("to",)})
     out: Path
     ner_level: NerLevel = "word"
     shard_pieces: int = SHARD_PIECES
