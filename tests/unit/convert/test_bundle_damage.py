@@ -70,7 +70,8 @@ def read_all(prefix: Path) -> tuple[Arrays, list[str]]:
         try:
             arrays[name] = bundle.read(name)
         except UserError as error:
-            assert repr(name) in str(error) or "bytes; expected" in str(error)
+            assert repr(name) in str(error)
+            assert "at offset" in str(error) or "expected numbers" in str(error)
             messages.append(str(error))
     return arrays, messages
 

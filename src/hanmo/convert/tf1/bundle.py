@@ -132,8 +132,8 @@ class Bundle:
             )
         if not header.readable:
             raise UserError(
-                f"{self._index}: for readers of version {header.min_consumer} of the format; "
-                "this hanmo reads version 1; upgrade hanmo"
+                f"{self._index}: a format that asks for a newer reader (version "
+                f"{header.min_consumer}); this hanmo reads version 1; upgrade hanmo"
             )
         if header.shards < 1:
             raise UserError(f"{self._index}: damaged index: {header.shards} data files; {_AGAIN}")
@@ -181,7 +181,7 @@ class Bundle:
         return UserError(f"{path}: tensor {name!r} at offset {entry.offset:,}: {what}; {_AGAIN}")
 
     def _view(self, name: str, entry: Entry, dtype: np.dtype[Any]) -> NDArray[Any]:
-        data = self._data(entry.shard)
+        data = self._data(name, entry)
         raw = memoryview(data)[entry.offset : entry.offset + entry.size]
         if masked(crc32c(raw)) != entry.crc:
             path = data_path(self.prefix, entry.shard, self.shards)
@@ -214,8 +214,8 @@ class Bundle:
         except ValueError as error:
             raise self._damage(name, entry, str(error)) from None
         # Pieces may lie in one another: no more is allocated than the files hold.
-        for shard in {piece.shard for _, piece in places}:
-            self._data(shard)
+        for _, piece in places:
+            self._data(name, piece)
         if sum(piece.size for _, piece in places) > sum(map(len, self._maps.values())):
             raise self._damage(name, entry, "its slices lie within one another")
         array = np.empty(entry.shape, dtype)
@@ -224,22 +224,22 @@ class Bundle:
             self.let_go()
         return array
 
-    def _data(self, shard: int) -> mmap.mmap | bytes:
-        """Map a data file; its size is compared with what the index says."""
-        if shard not in self._maps:
-            path = data_path(self.prefix, shard, self.shards)
-            self._check_size(path, self._sizes[shard])
+    def _data(self, name: str, entry: Entry) -> mmap.mmap | bytes:
+        """Map the data file of a tensor; its size is compared with what the index says."""
+        if entry.shard not in self._maps:
+            path = data_path(self.prefix, entry.shard, self.shards)
+            self._check_size(path, self._sizes[entry.shard], f"{name!r} at offset {entry.offset:,}")
             size = path.stat().st_size
             with path.open("rb") as file:
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
-            self._maps[shard] = mapped
-        return self._maps[shard]
+            self._maps[entry.shard] = mapped
+        return self._maps[entry.shard]
 
-    def _check_size(self, path: Path, expected: int) -> None:
+    def _check_size(self, path: Path, expected: int, wanted: str) -> None:
         if not path.is_file():
             raise UserError(
                 f"{path}: missing, though {self._index.name} is there; expected {expected:,} "
-                f"bytes; {_AGAIN}"
+                f"bytes, among them tensor {wanted}; {_AGAIN}"
             )
         refuse_pointer(path)
         size = path.stat().st_size
@@ -250,5 +250,6 @@ class Bundle:
                     return
         why = "cut short" if size < expected else "of another checkpoint"
         raise UserError(
-            f"{path}: {size:,} bytes; expected {expected:,} by {self._index.name}: {why}; {_AGAIN}"
+            f"{path}: {size:,} bytes; expected {expected:,} by {self._index.name}, among them "
+            f"tensor {wanted}: {why}; {_AGAIN}"
         )
