@@ -5,6 +5,7 @@ from pathlib import Path
 from hanmo.core.errors import UserError
 from hanmo.model.checkpoint import load_masked_lm, read_extra
 from hanmo.model.masked_lm import MaskedLm
+from hanmo.model.mlm_head import judge
 from hanmo.predict._forward import Forward
 from hanmo.text.tokenizer import Tokenizer
 from hanmo.train.devices import prepare
@@ -26,14 +27,14 @@ def open_masked_lm(folder: Path, *, batch_size: int) -> tuple[Tokenizer, MaskedL
 def require_trained_head(model: MaskedLm, folder: Path) -> None:
     """Refuse an MLM head as initialised: published models were saved with such (facts/09 no. 5).
 
-    The output bias starts at exactly zero and any training step moves it.
-
     Raises:
-        UserError: the head's output bias is zero everywhere.
+        UserError: the head was never trained; says how that was judged.
     """
-    if not model.cls.predictions.bias.detach().any():
+    state = model.cls.state_dict(prefix="cls.")
+    found = judge({name: tensor.numpy() for name, tensor in state.items() if "predictions" in name})
+    if not found.trained:
         raise UserError(
-            f"{folder}: its masked-LM head was never trained (its output bias is all zeros), as in "
+            f"{folder}: its masked-LM head was never trained ({'; '.join(found.reasons)}), as in "
             "several published models; its answers would be noise; train it with hanmo pretrain "
             f"--init {folder}"
         )
