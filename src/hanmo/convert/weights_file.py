@@ -26,6 +26,7 @@ from hanmo.convert.contents import Stored
 from hanmo.convert.git_lfs import refuse_pointer
 from hanmo.core.artifact import checked
 from hanmo.core.errors import UserError
+from hanmo.core.memory import release_mapped_pages
 
 # numpy's → the header's.
 _DTYPES: Mapping[str, str] = {
@@ -154,12 +155,27 @@ def _values(path: Path, start: int, shape: tuple[int, ...], dtype: np.dtype) -> 
 
 
 def _read_pytorch(path: Path) -> dict[str, Stored]:
+    mapped = True
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except RuntimeError:  # files of before 1.6 cannot be mapped
+    except RuntimeError:  # files of before PyTorch 1.6 cannot be mapped
+        mapped = False
         state = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise UserError(
             f"{path}: holds {type(state).__name__}, expected a state dict: names and tensors"
         )
-    return {name: Stored.of(as_numpy(tensor.detach())) for name, tensor in state.items()}
+    return {name: _stored(tensor.detach(), mapped) for name, tensor in state.items()}
+
+
+def _stored(tensor: torch.Tensor, mapped: bool) -> Stored:
+    array = as_numpy(tensor)
+    if not mapped:
+        return Stored.of(array)
+
+    def copied() -> NDArray:
+        values = np.array(array)
+        release_mapped_pages(tensor.data_ptr(), array.nbytes)
+        return values
+
+    return Stored(array.shape, array.dtype, copied)

@@ -49,6 +49,30 @@ def release_freed_memory() -> bool:
         return False
 
 
+def release_mapped_pages(address: int, n_bytes: int) -> bool:
+    """Give back the pages of a mapped file; they are read from the file again when touched.
+
+    Only for memory that was mapped and not written to: what was written would be lost.
+
+    Args:
+        address: of the first byte; pages that are only partly within are kept.
+        n_bytes: their number.
+
+    Returns:
+        Whether the system was told.
+    """
+    first = -(-address // mmap.PAGESIZE) * mmap.PAGESIZE
+    length = (address + n_bytes - first) // mmap.PAGESIZE * mmap.PAGESIZE
+    if sys.platform != "linux" or length <= 0:
+        return False
+    try:
+        madvise = ctypes.CDLL(None).madvise
+    except AttributeError:
+        return False
+    told = madvise(ctypes.c_void_p(first), ctypes.c_size_t(length), mmap.MADV_DONTNEED)
+    return bool(told == 0)
+
+
 class Heap:
     """Keeps the memory of a long run level.
 

@@ -4,6 +4,7 @@ import ctypes
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hanmo.core import memory
@@ -73,3 +74,14 @@ def test_memory_is_told_on_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(memory, "Path", lambda name: tmp_path / "none")
     assert memory.resident_memory() == 0
     assert not any(memory.Heap().tend() for _ in range(50))
+
+
+def test_mapped_pages_come_back_from_the_file(tmp_path: Path) -> None:
+    values = np.arange(1 << 20, dtype=np.int32)
+    values.tofile(tmp_path / "a")
+    mapped = np.memmap(tmp_path / "a", np.int32, "r")
+    assert int(mapped.sum(dtype=np.int64)) == int(values.sum(dtype=np.int64))
+    if sys.platform == "linux":
+        assert memory.release_mapped_pages(mapped.ctypes.data, mapped.nbytes)
+    assert (mapped == values).all()
+    assert not memory.release_mapped_pages(mapped.ctypes.data + 1, 100)  # no whole page
