@@ -45,6 +45,8 @@ class Config:
             default its variables tell.
         activation: Overrides the activation: gelu (erf), gelu_new (tanh) or relu. Google's programs
             mean the tanh form by gelu, Hugging Face the other; by default each is translated.
+        generator: With an ELECTRA's discriminator as the source: its generator, published apart; what
+            is written has both.
         half: Of an ELECTRA: discriminator or generator; by default both.
         ignore: Variables of a TensorFlow 1 checkpoint to leave out, as patterns with *.
         keep_optimizer: Keep Adam's moments and the step, where there are any.
@@ -58,6 +60,7 @@ class Config:
     vocab: Path | None = None
     layout: str | None = None
     activation: str | None = None
+    generator: Path | None = None
     half: str | None = None
     ignore: tuple[str, ...] = ()
     keep_optimizer: bool = False
@@ -80,7 +83,7 @@ def run(config: Config) -> dict[str, Any]:
     _check(config)
     path = find(config.source)
     inputs = {"source": path if path.exists() else path.parent}
-    for name in ("model_config", "vocab"):
+    for name in ("model_config", "vocab", "generator"):
         if (given := getattr(config, name)) is not None:
             inputs[name] = given
     settings = {
@@ -102,6 +105,7 @@ def run(config: Config) -> dict[str, Any]:
             config.vocab,
             config.layout and config.layout.replace("-", "_"),
             config.ignore,
+            config.generator,
         )
         with opened(path, build.state_dir / "archive", options) as source:
             report = convert(

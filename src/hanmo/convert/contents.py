@@ -65,6 +65,7 @@ class Contents:
         step: training steps made, an integer, if it says so.
         vocabulary: bytes of `vocab.txt`, or None.
         notes: what a reader assumed or left out, for the report.
+        theirs: our name → the source's, where it has other names, for messages.
     """
 
     config: EncoderConfig
@@ -77,6 +78,7 @@ class Contents:
     step: Stored | None = None
     vocabulary: bytes | None = None
     notes: tuple[str, ...] = ()
+    theirs: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def half(self, which: str) -> "Contents":
         """Return one model of an ELECTRA: "discriminator" or "generator".

@@ -68,11 +68,17 @@ def check(contents: Contents, where: str) -> None:
         problems += [f"{GENERATOR}{text}" for text in _problems(contents.half("generator"))]
     if not problems:
         return
-    shown = "\n  ".join(problems)
+    shown = "\n  ".join(_named(text, contents.theirs) for text in problems)
     raise UserError(
         f"{where}: does not fit its configuration{_why(contents)}; {len(problems)} tensors:\n"
         f"  {shown}"
     )
+
+
+def _named(problem: str, theirs: Mapping[str, str]) -> str:
+    """Put the source's own name of a tensor before a line about it."""
+    name = theirs.get(problem.partition(": ")[0])
+    return f"{name} = {problem}" if name else problem
 
 
 def _problems(one: Contents) -> list[str]:

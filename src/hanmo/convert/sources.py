@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from hanmo.convert.contents import Contents
+from hanmo.convert.contents import GENERATOR, Contents
 from hanmo.convert.folders import read_folder
 from hanmo.convert.paddle import PARAMETERS, read_paddle
 from hanmo.convert.tf1_reading import read_tf1
@@ -34,12 +34,14 @@ class Options:
         vocab: its vocabulary, likewise.
         layout: layout of a TensorFlow 1 checkpoint; by default its variables tell.
         ignore: variables of it to leave out, patterns with `*`.
+        generator: the generator of an ELECTRA whose discriminator the source is.
     """
 
     model_config: Path | None = None
     vocab: Path | None = None
     layout: str | None = None
     ignore: Sequence[str] = ()
+    generator: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,7 +93,33 @@ def read(path: Path, options: Options) -> Source:
     if options.vocab is not None:
         contents = dataclasses.replace(source.contents, vocabulary=_bytes(options.vocab))
         source = dataclasses.replace(source, contents=contents)
+    if options.generator is not None:
+        second = read(options.generator, Options())
+        source = dataclasses.replace(
+            source, contents=_joined(source.contents, second.contents, options.generator)
+        )
     return source
+
+
+def _joined(first: Contents, second: Contents, path: Path) -> Contents:
+    """Make one ELECTRA of a discriminator and a generator that were published apart."""
+    if first.generator is not None:
+        raise UserError("--generator: the source has a generator already; leave it out")
+    for name, one in (("source", first), ("generator", second)):
+        if not one.config.family.discriminates:
+            raise UserError(
+                f"--generator {path}: the {name} is a {one.config.model_type}; expected an "
+                "ELECTRA's discriminator as the source and its generator here"
+            )
+    if any(name.startswith("discriminator_predictions.") for name in second.tensors):
+        raise UserError(f"--generator {path}: a discriminator; expected the generator")
+    tensors = {GENERATOR + name: tensor for name, tensor in second.tensors.items()}
+    return dataclasses.replace(
+        first,
+        tensors={**first.tensors, **tensors},
+        generator=second.config,
+        raw_generator=second.raw,
+    )
 
 
 def form_of(path: Path) -> str:

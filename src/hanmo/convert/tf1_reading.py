@@ -87,6 +87,7 @@ def read_tf1(
         step=next((_stored(bundle, name) for name in bundle.names if _is_step(name)), None),
         vocabulary=vocabulary.read_bytes() if vocabulary.is_file() else None,
         notes=tuple(notes),
+        theirs={rule.ours: rule.theirs for rule in rules.flat},
     )
     return contents, known
 

@@ -169,3 +169,21 @@ def test_halves_of_contents() -> None:
     assert list(contents.half("generator").tensors) == ["a"]
     assert contents.half("generator").config == SHAPES["electra-base"]
     assert contents.half("discriminator").generator is None
+
+
+def test_halves_published_apart_are_joined(tmp_path: Path) -> None:
+    [(_, model), *_] = models(small(SIZES["electra-small"]))
+    start = save(model, tmp_path / "start")
+    for half in ("discriminator", "generator"):
+        converted(start, tmp_path / half, "hf", half=half)
+    generator = tmp_path / "generator"
+    converted(tmp_path / "discriminator", tmp_path / "tf1", "tf1", generator=generator)
+    converted(tmp_path / "tf1", tmp_path / "back", "hanmo")
+    same_folder(start, tmp_path / "back")
+    for source, second, message in (
+        (start, generator, "has a generator already"),
+        (tmp_path / "discriminator", tmp_path / "discriminator", "a discriminator; expected the"),
+        (save(MaskedLm(SHAPES["rbt3"]), tmp_path / "bert"), generator, "the source is a bert"),
+    ):
+        with pytest.raises(UserError, match=message):
+            converted(source, tmp_path / "no", "tf1", generator=second)

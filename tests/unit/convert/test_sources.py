@@ -221,7 +221,10 @@ def test_everything_that_does_not_fit_is_listed(start: Path, tf1: Path, tmp_path
     message = str(caught.value)
     assert "num_hidden_layers 2, by its weights 3" in message
     assert "max_position_embeddings 64, by its weights 32" in message
-    assert "bert.embeddings.position_embeddings.weight: [32, 16], expected [64, 16]" in message
+    assert (
+        "bert/embeddings/position_embeddings = bert.embeddings.position_embeddings.weight: "
+        "[32, 16], expected [64, 16]"
+    ) in message
     assert message.count("bert.encoder.layer.2.") == 16
     assert "17 tensors" in message
 
