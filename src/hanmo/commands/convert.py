@@ -45,8 +45,8 @@ class Config:
             default its variables tell.
         activation: Overrides the activation: gelu (erf), gelu_new (tanh) or relu. Google's programs
             mean the tanh form by gelu, Hugging Face the other; by default each is translated.
-        generator: With an ELECTRA's discriminator as the source: its generator, published apart; what
-            is written has both.
+        generator: With an ELECTRA's discriminator as the source: its generator, published apart;
+            what is written has both.
         half: Of an ELECTRA: discriminator or generator; by default both.
         ignore: Variables of a TensorFlow 1 checkpoint to leave out, as patterns with *.
         keep_optimizer: Keep Adam's moments and the step, where there are any.
