@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from hanmo.model.config import EncoderConfig
 
 GENERATOR = "generator."
-# Moments of Adam, as TensorFlow calls them: "adam_m/NAME" is the first moment of tensor NAME.
-SLOTS = ("adam_m", "adam_v")
+# Adam's moments, as a checkpoint of `hanmo pretrain` names them: "NAME/m" is tensor NAME's first.
+SLOTS = ("m", "v")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Contents:
         layers: label layer → its labels, in the order of the head's rows.
         raw: `config.json` of the folder it came from, as it stands there; empty if there was none.
         raw_generator: that of the generator's folder.
-        slots: "adam_m/NAME" and "adam_v/NAME" → Adam's moments, if the checkpoint has them.
+        slots: "NAME/m" and "NAME/v" → Adam's moments, if the checkpoint has them.
         step: training steps made, an integer, if it says so.
         vocabulary: bytes of `vocab.txt`, or None.
         notes: what a reader assumed or left out, for the report.

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from hanmo.convert.contents import GENERATOR, Contents, Stored
+from hanmo.convert.contents import GENERATOR, SLOTS, Contents, Stored
 from hanmo.convert.shapes import part_of
 from hanmo.convert.weights_file import read_metadata, read_weights, write_weights
 from hanmo.core.errors import UserError
@@ -34,6 +34,7 @@ from hanmo.text.tokenizer import Tokenizer
 from hanmo.text.vocab import VOCAB_FILE, read_vocab, vocab_file
 
 OPTIMIZER = "optimizer.safetensors"
+_TRAINING = "training.json"  # of a pre-training checkpoint
 # Written by transformers beside what they repeat: ending of the file's name → our name of the
 # tensor that it must equal, or None for a table of numbers 0, 1, 2 …
 _REPEATED: Mapping[str, str | None] = {
@@ -72,12 +73,7 @@ def read_folder(folder: Path, *, config: Path | None = None) -> Contents:
         vocabulary=_read_vocabulary(folder),
     )
     if (folder / OPTIMIZER).is_file():
-        step = read_metadata(folder / OPTIMIZER).get("step")
-        contents = dataclasses.replace(
-            contents,
-            slots=read_weights(folder / OPTIMIZER),
-            step=None if step is None else Stored.of(np.array(int(step))),
-        )
+        contents = _with_slots(contents, folder)
     if (folder / "generator" / CONFIG).is_file():
         second = read_folder(folder / "generator")
         tensors = {GENERATOR + name: tensor for name, tensor in second.tensors.items()}
@@ -88,6 +84,23 @@ def read_folder(folder: Path, *, config: Path | None = None) -> Contents:
             tensors={**contents.tensors, **tensors},
         )
     return contents
+
+
+def _with_slots(contents: Contents, folder: Path) -> Contents:
+    """Add an optimiser's state: what a conversion kept, or that of a pre-training checkpoint."""
+    found = read_weights(folder / OPTIMIZER)
+    slots = {key: tensor for key, tensor in found.items() if key.rpartition("/")[2] in SLOTS}
+    left = sorted({key.rpartition("/")[2] for key in found.keys() - slots.keys()})
+    notes = (f"optimiser's state left out: {', '.join(left)}",) if left else ()
+    step = read_metadata(folder / OPTIMIZER).get("step")
+    if step is None and (folder / _TRAINING).is_file():
+        step = json.loads((folder / _TRAINING).read_text(encoding="utf-8"))["step"]
+    return dataclasses.replace(
+        contents,
+        slots=slots,
+        step=None if step is None else Stored.of(np.array(int(step))),
+        notes=(*contents.notes, *notes),
+    )
 
 
 def write_folder(contents: Contents, folder: Path, *, optimizer: bool = False) -> None:

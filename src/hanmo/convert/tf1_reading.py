@@ -19,10 +19,10 @@ from hanmo.text.vocab import VOCAB_FILE
 # Endings of an optimiser's slots → ours. Google's programs have the first two, for LAMB as well;
 # TensorFlow's own Adam the others.
 _SLOTS: Mapping[str, str] = {
-    "/adam_m": "adam_m",
-    "/adam_v": "adam_v",
-    "/Adam": "adam_m",
-    "/Adam_1": "adam_v",
+    "/adam_m": "m",
+    "/adam_v": "v",
+    "/Adam": "m",
+    "/Adam_1": "v",
 }
 # Scalars of training programs that no model needs.
 _SCALARS = frozenset(
@@ -70,6 +70,7 @@ def read_tf1(
         tensors = _with_shared(tensors)
     if not encoder.family.segments:
         _require_zero(tensors.pop(_SEGMENTS, None), prefix)
+    named_slots = _named_slots(slots, rules, notes)
     vocabulary = prefix.parent / VOCAB_FILE
     own_layers = raw.get("hanmo", {}).get("layers") if raw else None
     contents = Contents(
@@ -83,7 +84,7 @@ def read_tf1(
         ),
         raw=raw,
         raw_generator=raw_generator,
-        slots=_named_slots(slots, rules),
+        slots=named_slots,
         step=next((_stored(bundle, name) for name in bundle.names if _is_step(name)), None),
         vocabulary=vocabulary.read_bytes() if vocabulary.is_file() else None,
         notes=tuple(notes),
@@ -110,7 +111,7 @@ def _sorted_out(
         if ending is None:
             variables[name] = stored
         else:
-            slots[f"{_SLOTS[ending]}/{name.removesuffix(ending)}"] = stored
+            slots[f"{name.removesuffix(ending)}/{_SLOTS[ending]}"] = stored
     if left:
         notes.append(f"left out: {', '.join(left)}")
     return variables, slots, notes
@@ -174,14 +175,20 @@ def _named(variables: Mapping[str, Stored], rules: Rules, prefix: Path) -> dict[
     return {**rules.renamed(variables), **own}
 
 
-def _named_slots(slots: Mapping[str, Stored], rules: Rules) -> dict[str, Stored]:
-    named = {}
+def _named_slots(slots: Mapping[str, Stored], rules: Rules, notes: list[str]) -> dict[str, Stored]:
+    named, left = {}, []
     by_name = {rule.theirs: rule for rule in rules.flat}
     for key, stored in slots.items():
-        kind, _, theirs = key.partition("/")
+        theirs, _, kind = key.rpartition("/")
         rule = by_name.get(theirs)
-        if rule is not None:
-            named[f"{kind}/{rule.ours}"] = stored.transposed if rule.turned else stored
+        if theirs.startswith(OWN):
+            named[f"{theirs.removeprefix(OWN)}/{kind}"] = stored
+        elif rule is None:
+            left.append(key)
+        else:
+            named[f"{rule.ours}/{kind}"] = stored.transposed if rule.turned else stored
+    if left:
+        notes.append(f"optimiser's state of unknown variables left out: {', '.join(left)}")
     return named
 
 

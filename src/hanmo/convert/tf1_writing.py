@@ -46,9 +46,9 @@ def write_tf1(contents: Contents, folder: Path, *, optimizer: bool = False) -> t
         variables["bert/embeddings/token_type_embeddings"] = Stored.of(np.zeros(shape, np.float32))
     if optimizer:
         for name, tensor in contents.slots.items():
-            kind, _, parameter = name.partition("/")
+            parameter, _, kind = name.rpartition("/")
             theirs, stored = _there(parameter, tensor, rules)
-            variables[f"{theirs}/{kind}"] = stored
+            variables[f"{theirs}/adam_{kind}"] = stored
     if contents.step is not None:
         variables[STEP] = Stored.of(contents.step.read().astype(np.int64))
     write_bundle(

@@ -95,8 +95,8 @@ def test_adam_s_moments_are_kept_on_request(tmp_path: Path) -> None:
     start = read_folder(save(MaskedLm(SHAPES["rbt3"]), tmp_path / "start"))
     rng = np.random.default_rng(0)
     slots = {
-        f"{kind}/{name}": Stored.of(rng.normal(size=tensor.shape).astype(np.float32))
-        for kind in ("adam_m", "adam_v")
+        f"{name}/{kind}": Stored.of(rng.normal(size=tensor.shape).astype(np.float32))
+        for kind in ("m", "v")
         for name, tensor in start.tensors.items()
     }
     full = dataclasses.replace(start, slots=slots, step=Stored.of(np.array(1234)))
@@ -187,3 +187,24 @@ def test_halves_published_apart_are_joined(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             converted(source, tmp_path / "no", "tf1", generator=second)
+
+
+def test_moments_of_a_pre_training_run(tmp_path: Path) -> None:
+    """A checkpoint of `hanmo pretrain` goes to TensorFlow with Adam's moments and its step."""
+    from hanmo.convert.tf1.bundle import Bundle, find_prefix
+    from training_cases import make_shards, run_pretrain
+
+    shards = make_shards(tmp_path / "shards")
+    run_pretrain(shards, tmp_path / "run", steps=3, save_every=2, stop_at=2, objective="lert")
+    checkpoint = tmp_path / "run" / "step-000000002"
+    assert checkpoint.is_dir()
+    report = converted(checkpoint, tmp_path / "tf1", "tf1", keep_optimizer=True)
+    assert report["step"] == 2
+    bundle = Bundle(find_prefix(tmp_path / "tf1"))
+    assert int(bundle.read("global_step")) == 2
+    moments = read_weights(checkpoint / "optimizer.safetensors")
+    name = "encoder.layer.0.output.dense.weight"
+    theirs = bundle.read("bert/encoder/layer_0/output/dense/kernel/adam_v")
+    assert (moments[f"bert.{name}/v"].read() == theirs.T).all()
+    kernel = bundle.read("cls/predictions/output_ner_layer/kernel/adam_m")
+    assert (moments["tags.ner.weight/m"].read() == kernel.T).all()
