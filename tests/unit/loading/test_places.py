@@ -177,3 +177,18 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     path.write_text("")
     with pytest.raises(UserError, match=f"a file; expected the model's folder: {tmp_path}"):
         place_of(path)
+
+
+def test_convert_takes_names_and_ids(cache: Path, tmp_path: Path) -> None:
+    from hanmo.commands import convert
+
+    written(snapshot(cache, "hfl/chinese-lert-base"), "BertForMaskedLM")
+    for number, source in enumerate(("lert-base", "hfl/chinese-lert-base")):
+        out = tmp_path / f"out{number}"
+        report = convert.run(convert.Config(source, out, to="tf1"))["json"]
+        assert report["class"] == "BertForMaskedLM"
+        assert (out / "bert_model.ckpt.index").is_file()
+    with pytest.raises(UserError, match="not whole in the cache"):
+        convert.run(convert.Config("hfl/chinese-lert-large", tmp_path / "no", to="tf1"))
+    with pytest.raises(UserError, match=r"no such folder|did you mean"):
+        convert.run(convert.Config("chinese-lrt-base", tmp_path / "no", to="tf1"))
