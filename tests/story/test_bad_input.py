@@ -546,6 +546,7 @@ def _takes(command: str, folder: Path, road: Road, out: Path) -> list[object] | 
         "train_annotator": ["train-annotator", "--sentences", folder, "--out", out],
         "report": ["report", folder, "--out", out],
         "evaluate": ["evaluate", "--models", folder, "--tasks", _task(out.parent), "--out", out],
+        "convert": ["convert", folder, out, "--to", "tf1"],
     }
     return lines.get(command)
 
@@ -558,6 +559,7 @@ WANTED = {
     "finetune": "model",
     "predict": "model",
     "evaluate": "model",
+    "convert": "model",
     "report": "run",
 }
 
@@ -596,7 +598,7 @@ def test_an_unfinished_folder(
 
 
 def test_every_command_that_takes_a_folder_is_tried() -> None:
-    without = {"prepare", "train_vocab", "demo", "tasks"}
+    without = {"prepare", "train_vocab", "demo", "tasks", "models"}
     assert set(COMMANDS) - without == set(COMMANDS) & set(WANTED)
 
 

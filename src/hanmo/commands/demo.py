@@ -194,6 +194,8 @@ def command_line(verb: str, config: Any) -> str:
             flags += _flag(field.name, value)
     module = registry.load(COMMANDS, verb)
     for plugin in getattr(module, "PLUGIN", {}):
+        if getattr(config, plugin) is None:  # a stage without one, such as encode to shards
+            continue
         prefix = configuration.prefix_of(module, getattr(config, plugin))
         for name, value in config.options.items():
             flags += _flag(f"{prefix}.{name}" if prefix else name, value)
