@@ -10,7 +10,6 @@ generator/             of an ELECTRA
 """
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from hanmo.core.errors import UserError
 from hanmo.core.files import write_atomic, write_json
 from hanmo.model.checkpoint import CONFIG, WEIGHTS
 from hanmo.model.checkpoint import HEADS as HEADS_FILE
-from hanmo.model.config import EncoderConfig, config_of
+from hanmo.model.config import EncoderConfig, config_of, read_raw_config
 from hanmo.text.vocab import VOCAB_FILE
 
 PARAMETERS = "model_state.pdparams"
@@ -108,18 +107,22 @@ def is_paddle(names: Iterable[str]) -> bool:
     return any(name.endswith("encoder.layers.0.self_attn.q_proj.weight") for name in names)
 
 
-def read_paddle(folder: Path, file: Path | None = None) -> Contents:
+def read_paddle(
+    folder: Path, *, file: Path | None = None, config_file: Path | None = None
+) -> Contents:
     """Read a folder of PaddleNLP.
 
     Args:
         folder: the folder.
         file: the file of its parameters; by default the one in it.
+        config_file: its configuration; by default the one in it.
 
     Raises:
         UserError: no configuration, a damaged file, parameters that no rule knows, or an output
             matrix of its own where hanmo's heads use the embeddings.
     """
-    path, raw = _configuration(folder)
+    path = config_file or _config_in(folder)
+    raw = _configuration(path)
     own = raw.get("hanmo")
     ours: Mapping[str, Any] = own.get("config", {}) if isinstance(own, dict) else {}
     # PaddleNLP keeps entries that it does not know; a model that it has trained and saved since has
@@ -193,29 +196,21 @@ def _old_config(one: Contents, kind: str) -> dict[str, Any]:
     return {"init_args": [inner], **labels, "init_class": kind}
 
 
-def _configuration(folder: Path) -> tuple[Path, dict[str, Any]]:
-    """Return a folder's configuration, an old one in today's form."""
-    path = folder / CONFIG
-    if not path.is_file() and (folder / OLD_CONFIG).is_file():
-        path = folder / OLD_CONFIG
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected a model folder with config.json") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not JSON: {error}") from None
-    if not isinstance(raw, dict):
-        raise UserError(f"{path}: holds {type(raw).__name__}, expected an object")
-    if path.name == CONFIG:
-        return path, raw
-    kind = str(raw.get("init_class", ""))
-    while isinstance(raw.get("init_args"), list) and raw["init_args"]:
-        inner = raw["init_args"][0]
-        if not isinstance(inner, dict):
-            break
-        raw = inner
+def _config_in(folder: Path) -> Path:
+    old = folder / OLD_CONFIG
+    return old if old.is_file() and not (folder / CONFIG).is_file() else folder / CONFIG
+
+
+def _configuration(path: Path) -> dict[str, Any]:
+    """Return a configuration, an old one in today's form."""
+    raw = read_raw_config(path)
+    if "init_class" not in raw:
+        return raw
+    kind = str(raw["init_class"])
+    if isinstance(inner := raw.get("init_args"), list) and inner and isinstance(inner[0], dict):
+        raw = inner[0]
     family = "electra" if kind.startswith("Electra") else "bert"
-    return path, {**raw, "model_type": family, "architectures": [kind]}
+    return {**raw, "model_type": family, "architectures": [kind]}
 
 
 def _parameters(folder: Path) -> Path:

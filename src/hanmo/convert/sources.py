@@ -85,7 +85,9 @@ def read(path: Path, options: Options) -> Source:
         )
         source = Source(f"TensorFlow 1 checkpoint ({layout.title})", contents)
     elif form == "paddle":
-        source = Source("PaddleNLP folder", read_paddle(folder, None if path.is_dir() else path))
+        file = None if path.is_dir() else path
+        contents = read_paddle(folder, file=file, config_file=options.model_config)
+        source = Source("PaddleNLP folder", contents)
     else:
         contents = read_folder(folder, config=options.model_config)
         ours = isinstance(contents.raw.get("hanmo"), dict)
