@@ -49,6 +49,10 @@ class Stored:
         """Number of values."""
         return int(np.prod(self.shape, dtype=np.int64))
 
+    def same(self, other: "Stored") -> bool:
+        """Whether the values are those of another tensor."""
+        return self.shape == other.shape and bool(np.array_equal(self.read(), other.read()))
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Contents:

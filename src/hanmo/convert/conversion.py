@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hanmo.convert.contents import GENERATOR, Contents, Stored
 from hanmo.convert.folders import hub_config, read_folder, write_folder
 from hanmo.convert.forms import FORMS
-from hanmo.convert.paddle import read_paddle, write_paddle
+from hanmo.convert.paddle import class_of, read_paddle, write_paddle
 from hanmo.convert.shapes import check, held
 from hanmo.convert.sources import Source
 from hanmo.convert.tf1_reading import read_tf1
@@ -59,7 +59,7 @@ def convert(
         )
         notes += [note for note in (_write(watched, folder, to, optimizer),) if note]
         _compare(contents, _back(folder, to), bar.advance)
-    report = describe(contents)
+    report = describe(contents, to)
     if contents.slots and (not optimizer or to == "paddle"):
         notes.append(
             f"Adam's moments of {len(contents.slots) // 2:,} tensors left out"
@@ -76,13 +76,18 @@ def convert(
     }
 
 
-def describe(contents: Contents) -> dict[str, Any]:
+def describe(contents: Contents, to: str) -> dict[str, Any]:
     """Say what a checkpoint holds: family, size, parameters, heads, and whether those are trained.
+
+    Args:
+        contents: the checkpoint.
+        to: the form that it was written in, whose class opens it.
 
     Returns:
         For JSON.
     """
     config = contents.config
+    named = class_of if to == "paddle" else class_name
     report: dict[str, Any] = {
         "family": config.model_type,
         "size": _size(contents),
@@ -90,7 +95,7 @@ def describe(contents: Contents) -> dict[str, Any]:
         "labels": {name: len(labels) for name, labels in contents.layers.items()},
         "masked_lm_head": _judged(contents, ""),
         "step": None if contents.step is None else int(contents.step.read()),
-        "class": class_name(contents),
+        "class": named(contents),
         "hidden_act": config.hidden_act,
     }
     if contents.generator is not None:
@@ -98,7 +103,7 @@ def describe(contents: Contents) -> dict[str, Any]:
         report["generator"] = {
             "size": _size(half),
             "masked_lm_head": _judged(contents, GENERATOR),
-            "class": class_name(half),
+            "class": named(half),
         }
     return report
 

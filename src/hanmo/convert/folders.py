@@ -194,7 +194,7 @@ def _read_one(folder: Path, config: EncoderConfig) -> dict[str, Stored]:
     for name, original in repeated.items():
         assert original is not None
         wanted = tensors.get(original)
-        if original and not (wanted is not None and _same(stored[name], wanted)):
+        if original and not (wanted is not None and stored[name].same(wanted)):
             raise UserError(
                 f"{path}: {name} is a matrix of its own; hanmo's heads score pieces with "
                 f"{original}, as the published models do"
@@ -210,10 +210,6 @@ def _original(name: str) -> str | None:
         if name == ending or name.endswith(f".{ending}"):
             return original or ""
     return None
-
-
-def _same(one: Stored, two: Stored) -> bool:
-    return one.shape == two.shape and bool(np.array_equal(one.read(), two.read()))
 
 
 def _read_vocabulary(folder: Path) -> bytes | None:

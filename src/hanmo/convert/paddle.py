@@ -2,39 +2,42 @@
 
 write_paddle(contents, Path("chinese-lert-base-paddle"))
 
-model_state.pdparams   the parameters
-config.json            for today's PaddleNLP; model_config.json for those before version 2.5
+model_state.pdparams   the parameters; PaddleNLP can write them as model.safetensors, too
+config.json            model_config.json in versions before 2.4 (BERT) and 2.6 (ELECTRA)
 vocab.txt, tokenizer_config.json
 heads.safetensors      what PaddleNLP has no place for: linguistic heads, hanmo's own
 generator/             of an ELECTRA
 """
 
 import dataclasses
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from hanmo.convert.contents import GENERATOR, Contents, Stored
-from hanmo.convert.folders import hub_config
+from hanmo.convert.folders import architecture, hub_config
 from hanmo.convert.names import Rules
-from hanmo.convert.paddle_names import CLASSES, RULES, TIED
-from hanmo.convert.pdparams import read_parameters, write_parameters
+from hanmo.convert.paddle_names import CLASSES, COPIES, HEADS, RULES
+from hanmo.convert.pdparams import as_bfloat16, read_parameters, write_parameters
+from hanmo.convert.shapes import part_of
 from hanmo.convert.weights_file import read_weights, write_weights
 from hanmo.core.errors import UserError
 from hanmo.core.files import write_atomic, write_json
-from hanmo.model.checkpoint import CONFIG, HEADS
-from hanmo.model.config import read_config
+from hanmo.model.checkpoint import CONFIG, WEIGHTS
+from hanmo.model.checkpoint import HEADS as HEADS_FILE
+from hanmo.model.config import EncoderConfig, config_of, read_raw_config
 from hanmo.text.vocab import VOCAB_FILE
 
 PARAMETERS = "model_state.pdparams"
-_OLD_CONFIG = "model_config.json"
-# Arguments of PaddleNLP's models before version 2.5.
+OLD_CONFIG = "model_config.json"
+# Arguments of PaddleNLP's models before there was config.json.
 _ARGUMENTS = (
     *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"),
     *("intermediate_size", "hidden_act", "hidden_dropout_prob", "attention_probs_dropout_prob"),
     *("max_position_embeddings", "type_vocab_size", "initializer_range", "pad_token_id"),
 )
+# Entries of its config.json that are kept: what the outputs of a task's head are called.
+_LABELS = ("id2label", "label2id", "num_labels", "classifier_dropout")
 
 
 def write_paddle(contents: Contents, folder: Path) -> str:
@@ -58,7 +61,8 @@ def write_paddle(contents: Contents, folder: Path) -> str:
         )
     folder.mkdir(parents=True, exist_ok=True)
     one = contents.half("discriminator")
-    rules = Rules.of(RULES[family], layers=one.config.num_hidden_layers)
+    kind = class_of(one)
+    rules = _rules(one.config, kind)
     named: dict[str, Stored] = {}
     heads: dict[str, Stored] = {}
     for name, tensor in sorted(one.tensors.items()):
@@ -67,17 +71,17 @@ def write_paddle(contents: Contents, folder: Path) -> str:
             heads[name] = tensor
         else:
             named[rule.theirs] = tensor.transposed if rule.turned else tensor
-    if "cls.predictions.bias" in one.tensors and family == "bert":
-        named |= {theirs: one.tensors[ours] for theirs, ours in TIED.items()}
+    if "cls.predictions.decoder_bias" in named:
+        named |= {copy: named[original] for copy, original in COPIES.items()}
     write_parameters(folder / PARAMETERS, named)
     if heads:
-        write_weights(folder / HEADS, heads)
+        write_weights(folder / HEADS_FILE, heads)
+    known, warning = _activation(one.config)
+    shown = dataclasses.replace(one, config=dataclasses.replace(one.config, hidden_act=known))
     raw = hub_config(one)
-    base = CLASSES[f"{one.config.family.title}Model"]
-    kind = CLASSES.get((raw.get("architectures") or [""])[0], base)
-    own = {**raw.get("hanmo", {}), **({"config": dict(one.raw)} if one.raw else {})}
-    write_json(folder / CONFIG, {**raw, "architectures": [kind], "hanmo": own})
-    write_json(folder / _OLD_CONFIG, _old_config(one, kind, base))
+    changed = {"architectures": [kind], "hidden_act": known, "hanmo": {"config": raw}}
+    write_json(folder / CONFIG, {**raw, **changed})
+    write_json(folder / OLD_CONFIG, _old_config(shown, kind))
     if contents.vocabulary is not None:
         write_atomic(folder / VOCAB_FILE, contents.vocabulary)
         tokenizer = f"{one.config.family.title}Tokenizer"
@@ -86,46 +90,69 @@ def write_paddle(contents: Contents, folder: Path) -> str:
         )
     if contents.generator is not None:
         write_paddle(contents.half("generator"), folder / "generator")
-    if one.config.hidden_act not in {"gelu", "relu"}:
-        return (
-            f"PaddleNLP before 2.5 has no activation {one.config.hidden_act}; its gelu is the erf "
-            "form, with which outputs differ by up to some 1e-3"
-        )
-    return ""
+    return warning
 
 
-def read_paddle(folder: Path) -> Contents:
+def class_of(one: Contents) -> str:
+    """Return the class of PaddleNLP that opens a model with its heads."""
+    named = (hub_config(one).get("architectures") or [""])[0]
+    if named in CLASSES:
+        return CLASSES[named]
+    made = architecture({part_of(name) for name in one.tensors})
+    return CLASSES[made.replace("Bert", one.config.family.title, 1)]
+
+
+def is_paddle(names: Iterable[str]) -> bool:
+    """Whether tensors of these names are PaddleNLP's: its layers are Paddle's own."""
+    return any(name.endswith("encoder.layers.0.self_attn.q_proj.weight") for name in names)
+
+
+def read_paddle(
+    folder: Path, *, file: Path | None = None, config_file: Path | None = None
+) -> Contents:
     """Read a folder of PaddleNLP.
 
+    Args:
+        folder: the folder.
+        file: the file of its parameters; by default the one in it.
+        config_file: its configuration; by default the one in it.
+
     Raises:
-        UserError: no configuration, a damaged file, or parameters that no rule knows.
+        UserError: no configuration, a damaged file, parameters that no rule knows, or an output
+            matrix of its own where hanmo's heads use the embeddings.
     """
-    config = read_config(folder / CONFIG)
-    raw = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    path = config_file or _config_in(folder)
+    raw = _configuration(path)
+    own = raw.get("hanmo")
+    ours: Mapping[str, Any] = own.get("config", {}) if isinstance(own, dict) else {}
+    # PaddleNLP keeps entries that it does not know; a model that it has trained and saved since has
+    # other heads and another activation. Its own files tell its version.
+    before = {} if "paddlenlp_version" in raw else ours
+    config = config_of(before or raw, path)
     if config.model_type not in RULES:
-        raise UserError(f"{folder}: a {config.model_type}; expected {' or '.join(RULES)}")
-    stored = read_parameters(folder / PARAMETERS)
-    rules = Rules.of(RULES[config.model_type], layers=config.num_hidden_layers)
-    known = {rule.theirs for rule in rules.flat} | TIED.keys()
-    unknown = sorted(stored.keys() - known)
-    if unknown:
-        raise UserError(
-            f"{folder / PARAMETERS}: {len(unknown)} parameters that belong to no part of such a "
-            f"model: {', '.join(unknown)}"
-        )
+        raise UserError(f"{path}: a {config.model_type}; expected {' or '.join(RULES)}")
+    file = file or _parameters(folder)
+    stored = _prefixed(_stored(file), config.family.prefix)
+    kind, notes = _kind(raw, stored, config)
+    rules = _rules(config, kind)
+    _check(stored, rules, file)
     tensors = rules.renamed(stored)
-    if (folder / HEADS).is_file():
-        tensors |= read_weights(folder / HEADS)
-    own = raw.get("hanmo", {}) if isinstance(raw.get("hanmo"), dict) else {}
-    before: Mapping[str, Any] = own.get("config", {})
-    layers = (before.get("hanmo") or own).get("layers", {})
+    layers = {}
+    if (folder / HEADS_FILE).is_file():
+        tensors |= read_weights(folder / HEADS_FILE)
+        layers = (ours.get("hanmo") or {}).get("layers", {})
+    if raw.get("pool_act", "tanh") != "tanh" and "bert.pooler.dense.weight" in tensors:
+        notes.append(
+            f"its pooler's activation is {raw['pool_act']}; hanmo's and transformers' is tanh"
+        )
     vocabulary = folder / VOCAB_FILE
     contents = Contents(
         config,
         tensors,
         layers={name: tuple(labels) for name, labels in layers.items()},
-        raw=before,
+        raw=before or _hub_entries(raw, kind, tensors),
         vocabulary=vocabulary.read_bytes() if vocabulary.is_file() else None,
+        notes=tuple(notes),
     )
     if (folder / "generator" / CONFIG).is_file():
         second = read_paddle(folder / "generator")
@@ -138,10 +165,107 @@ def read_paddle(folder: Path) -> Contents:
     return contents
 
 
-def _old_config(one: Contents, kind: str, base: str) -> dict[str, Any]:
+def _rules(config: EncoderConfig, kind: str) -> Rules:
+    rules = (*RULES[config.model_type], *HEADS.get(kind, ()))
+    return Rules.of(rules, layers=config.num_hidden_layers)
+
+
+def _activation(config: EncoderConfig) -> tuple[str, str]:
+    """Return what PaddleNLP is told, and a warning if that is not the same.
+
+    Its layers look the name up in paddle.nn.functional, which has no tanh form under one.
+    """
+    if config.hidden_act in {"gelu", "relu"}:
+        return config.hidden_act, ""
+    return "gelu", (
+        f"PaddleNLP's models have no activation {config.hidden_act}; its configuration says gelu, "
+        "the erf form, with which outputs differ by up to some 1e-3"
+    )
+
+
+def _old_config(one: Contents, kind: str) -> dict[str, Any]:
     numbers = dataclasses.asdict(one.config)
-    arguments = {name: numbers[name] for name in _ARGUMENTS}
+    base = f"{one.config.family.title}Model"
+    inner = {**{name: numbers[name] for name in _ARGUMENTS}, "init_class": base}
     if one.config.family.factorised:
-        arguments["embedding_size"] = one.config.embedding_width
-    inner = {**arguments, "init_class": base}
-    return inner if kind == base else {"init_args": [inner], "init_class": kind}
+        inner["embedding_size"] = one.config.embedding_width
+    if kind == base:
+        return inner
+    classes = one.tensors.get("classifier.bias")
+    labels = {} if classes is None or kind not in HEADS else {"num_classes": classes.shape[0]}
+    return {"init_args": [inner], **labels, "init_class": kind}
+
+
+def _config_in(folder: Path) -> Path:
+    old = folder / OLD_CONFIG
+    return old if old.is_file() and not (folder / CONFIG).is_file() else folder / CONFIG
+
+
+def _configuration(path: Path) -> dict[str, Any]:
+    """Return a configuration, an old one in today's form."""
+    raw = read_raw_config(path)
+    if "init_class" not in raw:
+        return raw
+    kind = str(raw["init_class"])
+    if isinstance(inner := raw.get("init_args"), list) and inner and isinstance(inner[0], dict):
+        raw = inner[0]
+    family = "electra" if kind.startswith("Electra") else "bert"
+    return {**raw, "model_type": family, "architectures": [kind]}
+
+
+def _parameters(folder: Path) -> Path:
+    path = folder / PARAMETERS
+    return path if path.is_file() or not (folder / WEIGHTS).is_file() else folder / WEIGHTS
+
+
+def _stored(path: Path) -> dict[str, Stored]:
+    if path.suffix != ".safetensors":
+        return read_parameters(path)
+    return {name: as_bfloat16(tensor) for name, tensor in read_weights(path).items()}
+
+
+def _prefixed(stored: Mapping[str, Stored], prefix: str) -> dict[str, Stored]:
+    """Name an encoder's parameters as they are called in a model with a head."""
+    bare = not any(name.startswith(prefix) for name in stored)
+    return {f"{prefix}{name}" if bare else name: tensor for name, tensor in stored.items()}
+
+
+def _kind(
+    raw: Mapping[str, Any], stored: Mapping[str, Stored], config: EncoderConfig
+) -> tuple[str, list[str]]:
+    """Return the class, by the configuration; by the names where that has no head of a task."""
+    kind = str((raw.get("architectures") or [""])[0])
+    if kind in HEADS or not any(name.startswith("classifier.") for name in stored):
+        return kind, []
+    of_tokens = config.family.discriminates and "classifier.weight" in stored
+    made = f"{config.family.title}For{'Token' if of_tokens else 'Sequence'}Classification"
+    return made, [f"its configuration names no task; taken for a {made}"]
+
+
+def _check(stored: Mapping[str, Stored], rules: Rules, file: Path) -> None:
+    known = {rule.theirs for rule in rules.flat} | COPIES.keys()
+    unknown = sorted(stored.keys() - known)
+    if unknown:
+        raise UserError(
+            f"{file}: {len(unknown)} parameters that belong to no part of such a model: "
+            f"{', '.join(unknown)}"
+        )
+    for copy, original in COPIES.items():
+        wanted = stored.get(original)
+        if copy in stored and not (wanted is not None and stored[copy].same(wanted)):
+            raise UserError(
+                f"{file}: {copy} is a parameter of its own; hanmo's heads use {original} there, as "
+                "the published models do"
+            )
+
+
+def _hub_entries(
+    raw: Mapping[str, Any], kind: str, tensors: Mapping[str, Stored]
+) -> dict[str, Any]:
+    """Return the entries of transformers' config.json that the numbers do not tell."""
+    theirs = {name: hub for hub, name in CLASSES.items()}
+    found: dict[str, Any] = {key: raw[key] for key in _LABELS if key in raw}
+    outputs = tensors.get("classifier.bias")
+    if outputs is not None:
+        found.setdefault("num_labels", outputs.shape[0])
+    return found | ({"architectures": [theirs[kind]]} if kind in theirs else {})

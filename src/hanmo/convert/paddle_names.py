@@ -51,7 +51,6 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
         *_norm("cls.predictions.layer_norm", "cls.predictions.transform.LayerNorm"),
         Rule("cls.predictions.decoder_bias", "cls.predictions.bias"),
         *_dense("cls.seq_relationship", "cls.seq_relationship"),
-        *_dense("classifier", "classifier"),
     ),
     "electra": (
         *_encoder("electra"),
@@ -65,18 +64,34 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
         Rule("generator_lm_head_bias", "cls.predictions.bias"),
     ),
 }
-# The output matrix of BERT's masked-LM head is a parameter of its own there, tied to the other.
-TIED: Mapping[str, str] = {
-    "cls.predictions.decoder_weight": "bert.embeddings.word_embeddings.weight"
+_CLASSIFIER = _dense("classifier", "classifier")
+_SPANS = _dense("classifier", "qa_outputs")
+# Class → renames of its own head: one name stands for several things.
+HEADS: Mapping[str, tuple[Rule, ...]] = {
+    "BertForSequenceClassification": _CLASSIFIER,
+    "BertForTokenClassification": _CLASSIFIER,
+    "BertForMultipleChoice": _CLASSIFIER,
+    "BertForQuestionAnswering": _SPANS,
+    "ElectraForSequenceClassification": (
+        *_dense("classifier.dense", "bert.pooler.dense"),
+        *_dense("classifier.out_proj", "classifier"),
+    ),
+    "ElectraForTokenClassification": _CLASSIFIER,
+    "ElectraForQuestionAnswering": _SPANS,
 }
-# Classes of PaddleNLP, by transformers' beginning of the architecture's name and what follows it.
+# Parameters of BERT's masked-LM head that are others once more: before version 2.6, and since then.
+COPIES: Mapping[str, str] = {
+    "cls.predictions.decoder_weight": "bert.embeddings.word_embeddings.weight",
+    "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+    "cls.predictions.decoder.bias": "cls.predictions.decoder_bias",
+}
+# Transformers' name of a class → PaddleNLP's.
 CLASSES: Mapping[str, str] = {
     "BertModel": "BertModel",
     "BertForMaskedLM": "BertForMaskedLM",
     "BertForPreTraining": "BertForPretraining",
-    "BertForSequenceClassification": "BertForSequenceClassification",
-    "BertForTokenClassification": "BertForTokenClassification",
     "ElectraModel": "ElectraModel",
     "ElectraForMaskedLM": "ElectraGenerator",
     "ElectraForPreTraining": "ElectraDiscriminator",
+    **{name: name for name in HEADS},
 }

@@ -15,14 +15,16 @@ from pathlib import Path, PurePosixPath
 
 from hanmo.convert.contents import GENERATOR, Contents
 from hanmo.convert.folders import read_folder
-from hanmo.convert.paddle import PARAMETERS, read_paddle
+from hanmo.convert.paddle import PARAMETERS, is_paddle, read_paddle
 from hanmo.convert.tf1_reading import read_tf1
+from hanmo.convert.weights_file import read_weights
 from hanmo.core.errors import UserError
 from hanmo.core.log import Progress
 from hanmo.model.checkpoint import OLD_WEIGHTS, WEIGHTS
 
 _CHUNK = 1 << 22
-_NEEDED = (".json", ".txt", ".index", ".bin", ".safetensors", ".pdparams", "checkpoint")
+_PARAMETERS = ".pdparams"
+_NEEDED = (".json", ".txt", ".index", ".bin", ".safetensors", _PARAMETERS, "checkpoint")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,7 +87,9 @@ def read(path: Path, options: Options) -> Source:
         )
         source = Source(f"TensorFlow 1 checkpoint ({layout.title})", contents)
     elif form == "paddle":
-        source = Source("PaddleNLP folder", read_paddle(folder))
+        file = None if path.is_dir() else path
+        contents = read_paddle(folder, file=file, config_file=options.model_config)
+        source = Source("PaddleNLP folder", contents)
     else:
         contents = read_folder(folder, config=options.model_config)
         ours = isinstance(contents.raw.get("hanmo"), dict)
@@ -129,8 +133,8 @@ def form_of(path: Path) -> str:
         UserError: nothing there, of no known form, or of two.
     """
     if path.suffix in {".safetensors", ".bin"} and path.is_file():
-        return "folder"
-    if path.name == PARAMETERS:
+        return _form_of_weights(path)
+    if path.suffix == _PARAMETERS:
         return "paddle"
     if not path.is_dir():
         return "tf1"  # a prefix, or a file of it; `find_prefix` says what is wrong
@@ -149,12 +153,13 @@ def form_of(path: Path) -> str:
             f"{' or '.join(str(path / found[form][0]) for form in forms)}"
         )
     if forms:
-        return forms[0]
-    if (path / f"{WEIGHTS}.index.json").is_file():
-        raise UserError(
-            f"{path}: weights in several files ({WEIGHTS}.index.json); expected one {WEIGHTS}: "
-            "save it with transformers' save_pretrained(…, max_shard_size='100GB')"
-        )
+        return _form_of_weights(path / found["folder"][0]) if forms[0] == "folder" else forms[0]
+    for name in (WEIGHTS, PARAMETERS):
+        if (path / f"{name}.index.json").is_file():
+            raise UserError(
+                f"{path}: weights in several files ({name}.index.json); expected one {name}: "
+                "save it with save_pretrained(…, max_shard_size='100GB')"
+            )
     if any(path.glob("*.data-?????-of-?????")) or (path / "checkpoint").is_file():
         return "tf1"
     there = ", ".join(sorted(file.name for file in path.iterdir())[:8]) or "nothing"
@@ -162,6 +167,13 @@ def form_of(path: Path) -> str:
         f"{path}: no checkpoint in it; expected {WEIGHTS}, {OLD_WEIGHTS}, a TensorFlow 1 "
         f"checkpoint (.index and .data files) or {PARAMETERS}; there is: {there}"
     )
+
+
+def _form_of_weights(path: Path) -> str:
+    """Tell transformers' weights from PaddleNLP's, which it can write as safetensors, too."""
+    if path.suffix == ".safetensors" and is_paddle(read_weights(path)):
+        return "paddle"
+    return "folder"
 
 
 def unpack(archive: Path, folder: Path) -> None:

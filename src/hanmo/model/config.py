@@ -195,13 +195,24 @@ def read_config(path: Path) -> EncoderConfig:
     Raises:
         UserError: no such file, not JSON, or a required number is absent.
     """
+    return config_of(read_raw_config(path), path)
+
+
+def read_raw_config(path: Path) -> dict[str, Any]:
+    """Read all that a `config.json` holds.
+
+    Raises:
+        UserError: no such file, or not a JSON object.
+    """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected a model folder with config.json") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not JSON: {error}") from None
-    return config_of(raw, path)
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: holds {type(raw).__name__}, expected an object")
+    return raw
 
 
 def config_of(raw: Mapping[str, Any], path: Path) -> EncoderConfig:
