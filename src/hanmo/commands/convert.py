@@ -12,8 +12,10 @@ trained. TensorFlow and PaddlePaddle are not needed; no code of a checkpoint is 
 An ELECTRA is a folder with a second one, generator/, in it; --half takes one of the two.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from hanmo.convert.sources import Source
 
 KIND = "converted model"
+_DTYPES = ("float32", "float16", "bfloat16")
 _HALVES = ("discriminator", "generator")
 
 
@@ -49,6 +52,7 @@ class Config:
             what is written has both.
         half: Of an ELECTRA: discriminator or generator; by default both.
         ignore: Variables of a TensorFlow 1 checkpoint to leave out, as patterns with *.
+        dtype: Write floating-point weights as float32, float16 or bfloat16; by default as they are.
         keep_optimizer: Keep Adam's moments and the step, where there are any.
         overwrite: Replace a folder that was converted with other settings.
     """
@@ -63,6 +67,7 @@ class Config:
     generator: Path | None = None
     half: str | None = None
     ignore: tuple[str, ...] = ()
+    dtype: str | None = None
     keep_optimizer: bool = False
     overwrite: bool = False
 
@@ -82,24 +87,34 @@ def run(config: Config) -> dict[str, Any]:
 
     _check(config)
     path = find(config.source)
-    inputs = {"source": path if path.exists() else path.parent}
+    # A checkpoint's index has the checksum of every tensor.
+    inputs = {"source": path if path.exists() else path.with_name(f"{path.name}.index")}
     for name in ("model_config", "vocab", "generator"):
         if (given := getattr(config, name)) is not None:
             inputs[name] = given
     settings = {
         name: getattr(config, name)
-        for name in ("to", "layout", "activation", "half", "ignore", "keep_optimizer")
+        for name in ("to", "layout", "activation", "half", "ignore", "dtype", "keep_optimizer")
     }
-    with building(
-        config.out,
-        kind=KIND,
-        config=settings,
-        inputs=inputs,
-        overwrite=config.overwrite,
-        resumes=False,
-    ) as build:
+    out = config.out.resolve()  # through a link, to the folder that it names
+    if path.is_dir() and (out == path.resolve() or path.resolve() in out.parents):
+        raise UserError(f"{config.out}: lies in the source {path}; expected a folder elsewhere")
+    entered = contextlib.ExitStack()
+    with (
+        _of_convert(),
+        entered,
+        building(
+            out,
+            kind=KIND,
+            config=settings,
+            inputs=inputs,
+            overwrite=config.overwrite,
+            resumes=False,
+        ) as build,
+    ):
         if build.finished:
             return {"text": f"{config.out}: already there, made of the same with these settings\n"}
+        entered.push(_removed(build.dir))
         options = Options(
             config.model_config,
             config.vocab,
@@ -126,9 +141,14 @@ def find(source: str) -> Path:
     Raises:
         UserError: neither a path nor a model that can be had.
     """
-    path = Path(source)
+    path = Path(source).expanduser()
     if path.exists() or path.with_name(f"{path.name}.index").exists():
         return path
+    if path.is_absolute() or len(path.parts) > 2 or path.suffix in {".zip", ".index", ".gz"}:
+        raise UserError(
+            f"{source}: no such file or folder; expected a .zip archive, a folder, a prefix or a "
+            "file of a checkpoint, a published model's name (hanmo models) or a Hugging Face id"
+        )
     from hanmo.loading.places import place_of
 
     return place_of(source).folder
@@ -166,9 +186,39 @@ def text(report: Mapping[str, Any], out: Path) -> str:
     lines.append(
         ("written", f"{out} ({report['form']}), {report['tensors']:,} tensors read back the same")
     )
-    lines.append(("opens as", f"BertTokenizer and {report['class']}"))
+    lines.append(("opens as", _opens(report)))
     width = max(len(name) for name, _ in lines)
     return "".join(f"{name:<{width}}  {value}\n" for name, value in lines)
+
+
+def _opens(report: Mapping[str, Any]) -> str:
+    if report["to"] == "tf1":
+        return f"{report['program']}'s checkpoint: {report['program_source']}"
+    if report["to"] == "paddle":
+        return f"PaddleNLP's {report['class']}"
+    tokenizer = "BertTokenizer" if report["vocabulary"] else "no tokenizer (no vocab.txt)"
+    return f"{tokenizer} and {report['class']}"
+
+
+@contextlib.contextmanager
+def _of_convert() -> Iterator[None]:
+    """Speak of OUT, as this command calls its folder."""
+    try:
+        yield
+    except UserError as error:
+        text = str(error).replace("choose another --out", "choose another OUT")
+        raise UserError(text) from error.__cause__
+
+
+def _removed(folder: Path) -> Callable[..., bool]:
+    """Remove what a refused conversion leaves: it is not continued."""
+
+    def leave(kind: type[BaseException] | None, *_: object) -> bool:
+        if kind is not None and issubclass(kind, UserError):
+            shutil.rmtree(folder, ignore_errors=True)
+        return False
+
+    return leave
 
 
 def _title(part: str) -> str:
@@ -188,6 +238,8 @@ def _check(config: Config) -> None:
         raise UserError(f"--to: no {config.to!r}{nearest(config.to, FORMS)}")
     if config.half is not None and config.half not in _HALVES:
         raise UserError(f"--half: got {config.half!r}; expected {' or '.join(_HALVES)}")
+    if config.dtype is not None and config.dtype not in _DTYPES:
+        raise UserError(f"--dtype: got {config.dtype!r}; expected one of {', '.join(_DTYPES)}")
     if config.activation is not None and config.activation not in ACTIVATIONS:
         raise UserError(
             f"--activation: no {config.activation!r}{nearest(config.activation, ACTIVATIONS)}"
@@ -210,4 +262,6 @@ def _chosen(source: "Source", config: Config) -> "Source":
             config=dataclasses.replace(contents.config, hidden_act=config.activation),
             raw=raw,
         )
+    if config.dtype is not None:
+        contents = contents.cast(config.dtype)
     return dataclasses.replace(source, contents=contents)

@@ -34,7 +34,7 @@ class Config:
         action: list or show.
         names: For list: words that a model must have in its name, id, corpus or objective; for
             show: names or Hugging Face ids.
-        family: For list: bert, electra or albert.
+        family: For list: bert, electra, albert or distilbert.
     """
 
     action: str = field(default="list", metadata={"positional": True})
@@ -228,7 +228,7 @@ def _getting(model: zoo.Model) -> list[str]:
         lines += _wrapped(
             "  from the TF1 archive",
             f"get it by the links in https://github.com/{model.repository}"
-            + ("" if model.layout else ", unpack it, make a model folder of it with hanmo convert"),
+            + ("" if model.layout else "; hanmo convert ARCHIVE OUT --to hf makes a folder of it"),
         )
     return lines if len(lines) > 1 else [*lines, "  no release is known"]
 

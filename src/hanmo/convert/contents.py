@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,6 +45,12 @@ class Stored:
         """The matrix turned: TensorFlow multiplies from the other side."""
         return Stored(self.shape[::-1], self.dtype, lambda: np.ascontiguousarray(self.read().T))
 
+    def cast(self, kind: np.dtype) -> "Stored":
+        """The values in another floating-point type; whole numbers stay."""
+        if self.dtype.kind not in "fV":  # ml_dtypes' are "V" to numpy
+            return self
+        return Stored(self.shape, kind, lambda: self.read().astype(kind))
+
     @property
     def size(self) -> int:
         """Number of values."""
@@ -68,6 +75,7 @@ class Contents:
         slots: "NAME/m" and "NAME/v" → Adam's moments, if the checkpoint has them.
         step: training steps made, an integer, if it says so.
         vocabulary: bytes of `vocab.txt`, or None.
+        flags: of its tokenizer, where that is not BERT's uncased one (`vocabulary.py`).
         notes: what a reader assumed or left out, for the report.
         theirs: our name → the source's, where it has other names, for messages.
     """
@@ -81,8 +89,19 @@ class Contents:
     slots: Mapping[str, Stored] = dataclasses.field(default_factory=dict)
     step: Stored | None = None
     vocabulary: bytes | None = None
+    flags: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     theirs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def cast(self, dtype: str) -> "Contents":
+        """Return the same with floating-point weights of another type; Adam's moments stay."""
+        kind = np.dtype(getattr(ml_dtypes, dtype, dtype))
+        tensors = {name: tensor.cast(kind) for name, tensor in self.tensors.items()}
+        # Where the type is stated it would be wrong now.
+        said = ("dtype", "torch_dtype")
+        raw = {key: np.dtype(kind).name if key in said else v for key, v in self.raw.items()}
+        second = {key: kind.name if key in said else v for key, v in self.raw_generator.items()}
+        return dataclasses.replace(self, tensors=tensors, raw=raw, raw_generator=second)
 
     def half(self, which: str) -> "Contents":
         """Return one model of an ELECTRA: "discriminator" or "generator".
@@ -108,5 +127,4 @@ class Contents:
             raw=raw,
             raw_generator={},
             slots={},
-            step=None,
         )

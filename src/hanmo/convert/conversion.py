@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanmo.convert.contents import GENERATOR, Contents, Stored
-from hanmo.convert.folders import hub_config, read_folder, write_folder
+from hanmo.convert.folders import hub_config, own_parts, read_folder, write_folder
 from hanmo.convert.forms import FORMS
 from hanmo.convert.paddle import class_of, read_paddle, write_paddle
 from hanmo.convert.shapes import check, held
 from hanmo.convert.sources import Source
 from hanmo.convert.tf1_reading import read_tf1
 from hanmo.convert.tf1_writing import write_tf1
+from hanmo.convert.vocabulary import n_pieces
 from hanmo.core.errors import UserError
 from hanmo.core.log import Progress
 from hanmo.model.mlm_head import judge
@@ -48,6 +49,7 @@ def convert(
     """
     contents = source.contents
     check(contents, where)
+    _about_vocabulary(contents)  # refuses one that is too long before anything is written
     notes = list(contents.notes)
     tensors = len(contents.tensors)
     with Progress(
@@ -57,19 +59,24 @@ def convert(
             contents,
             tensors={name: _watched(one, bar.advance) for name, one in contents.tensors.items()},
         )
-        notes += [note for note in (_write(watched, folder, to, optimizer),) if note]
-        _compare(contents, _back(folder, to), bar.advance)
+        written, program = _write(watched, folder, to, optimizer)
+        notes += written
+        not_finite = _compare(contents, _back(folder, to), bar.advance)
+    if not_finite:
+        notes.append(f"values that are no numbers or infinite: {', '.join(not_finite)}")
     report = describe(contents, to)
     if contents.slots and (not optimizer or to == "paddle"):
         notes.append(
             f"Adam's moments of {len(contents.slots) // 2:,} tensors left out"
             + ("" if to == "paddle" else "; keep them with --keep-optimizer")
         )
-    if contents.vocabulary is None:
-        notes.append("no vocab.txt beside it; give one with --vocab, or put it into the new folder")
+    notes += _about_vocabulary(contents)
+    notes += _about_types(contents, to)
     return {
         "source": source.title,
+        "to": to,
         "form": FORMS[to],
+        **program,
         **report,
         "tensors": tensors,
         "notes": notes,
@@ -97,6 +104,7 @@ def describe(contents: Contents, to: str) -> dict[str, Any]:
         "step": None if contents.step is None else int(contents.step.read()),
         "class": named(contents),
         "hidden_act": config.hidden_act,
+        "vocabulary": None if contents.vocabulary is None else n_pieces(contents.vocabulary),
     }
     if contents.generator is not None:
         half = contents.half("generator")
@@ -138,14 +146,46 @@ def _judged(contents: Contents, prefix: str) -> dict[str, Any] | None:
     return {"trained": found.trained, "reasons": list(found.reasons)}
 
 
-def _write(contents: Contents, folder: Path, to: str, optimizer: bool) -> str:
+def _about_vocabulary(contents: Contents) -> list[str]:
+    """Compare the vocabulary's length with the model's.
+
+    Raises:
+        UserError: more pieces than the model knows.
+    """
+    if contents.vocabulary is None:
+        return ["no vocab.txt beside it; give one with --vocab, or put it into the new folder"]
+    found, expected = n_pieces(contents.vocabulary), contents.config.vocab_size
+    if found > expected:
+        raise UserError(
+            f"its vocabulary has {found:,} pieces, the model {expected:,}; expected the vocabulary "
+            "that it was trained with; give it with --vocab"
+        )
+    if found < expected:
+        return [f"its vocabulary has {found:,} pieces, fewer than the model's {expected:,}"]
+    return []
+
+
+def _about_types(contents: Contents, to: str) -> list[str]:
+    types = sorted({tensor.dtype.name for tensor in contents.tensors.values()} - {"float32"})
+    if to != "tf1" or not types:
+        return []
+    return [f"weights are {', '.join(types)}; upstream's graphs are float32: --dtype float32"]
+
+
+def _write(
+    contents: Contents, folder: Path, to: str, optimizer: bool
+) -> tuple[list[str], dict[str, str]]:
+    """Write; returns notes, and of a TensorFlow checkpoint whose program reads it."""
     if to == "tf1":
-        return write_tf1(contents, folder, optimizer=optimizer)[1]
+        layout, notes = write_tf1(contents, folder, optimizer=optimizer)
+        return notes, {"program": layout.title, "program_source": layout.source}
     if to == "paddle":
-        return write_paddle(contents, folder)
+        warning = write_paddle(contents, folder)
+        return [warning] if warning else [], {}
     if to in FORMS:
         write_folder(contents, folder, optimizer=optimizer)
-        return ""
+        apart = own_parts(contents)
+        return [f"{apart}: in heads.safetensors, which transformers passes over"] * bool(apart), {}
     raise UserError(f"--to: got {to!r}; expected one of {', '.join(FORMS)}")
 
 
@@ -155,13 +195,20 @@ def _back(folder: Path, to: str) -> Contents:
     return read_paddle(folder) if to == "paddle" else read_folder(folder)
 
 
-def _compare(one: Contents, two: Contents, advance: Callable[[float], None]) -> None:
-    """Compare what was written with what was read, bit for bit."""
+def _compare(one: Contents, two: Contents, advance: Callable[[float], None]) -> list[str]:
+    """Compare what was written with what was read, bit for bit.
+
+    Returns:
+        Names of tensors whose values are not all finite.
+    """
     problems = sorted(one.tensors.keys() ^ two.tensors.keys())
+    not_finite = []
     for name in one.tensors.keys() & two.tensors.keys():
         first, second = one.tensors[name].read(), two.tensors[name].read()
         if (first.dtype, first.shape) != (second.dtype, second.shape) or not _same(first, second):
             problems.append(name)
+        if not _is_finite(first):
+            not_finite.append(name)
         advance(first.nbytes)
     if (one.config, one.generator, dict(one.layers)) != (
         two.config,
@@ -174,6 +221,13 @@ def _compare(one: Contents, two: Contents, advance: Callable[[float], None]) -> 
             f"what was written reads back otherwise: {', '.join(problems)}; nothing was kept; "
             "please report it"
         )
+    return sorted(not_finite)
+
+
+def _is_finite(array: NDArray) -> bool:
+    flat = np.ascontiguousarray(array).reshape(-1)
+    pieces = (flat[start : start + _PIECE] for start in range(0, len(flat), _PIECE))
+    return all(bool(np.isfinite(piece).all()) for piece in pieces)
 
 
 def _same(one: NDArray, two: NDArray) -> bool:

@@ -17,10 +17,13 @@ from typing import Any
 import numpy as np
 
 from hanmo.convert.contents import GENERATOR, SLOTS, Contents, Stored
+from hanmo.convert.forms import PARTS
+from hanmo.convert.git_lfs import refuse_pointer
 from hanmo.convert.shapes import part_of
-from hanmo.convert.weights_file import read_metadata, read_weights, write_weights
+from hanmo.convert.vocabulary import read_flags, read_vocabulary, write_tokenizer
+from hanmo.convert.weights_file import read_weights, write_weights
 from hanmo.core.errors import UserError
-from hanmo.core.files import write_atomic, write_json
+from hanmo.core.files import write_json
 from hanmo.model.checkpoint import (
     CONFIG,
     HEADS,
@@ -29,12 +32,9 @@ from hanmo.model.checkpoint import (
     our_names,
     weights_file,
 )
-from hanmo.model.config import EncoderConfig, hugging_face_config, read_config
-from hanmo.text.tokenizer import Tokenizer
-from hanmo.text.vocab import VOCAB_FILE, read_vocab, vocab_file
+from hanmo.model.config import EncoderConfig, config_of, hugging_face_config, read_raw_config
 
 OPTIMIZER = "optimizer.safetensors"
-_TRAINING = "training.json"  # of a pre-training checkpoint
 # Written by transformers beside what they repeat: ending of the file's name → our name of the
 # tensor that it must equal, or None for a table of numbers 0, 1, 2 …
 _REPEATED: Mapping[str, str | None] = {
@@ -49,11 +49,12 @@ _REPEATED: Mapping[str, str | None] = {
 }
 
 
-def read_folder(folder: Path, *, config: Path | None = None) -> Contents:
+def read_folder(folder: Path, *, file: Path | None = None, config: Path | None = None) -> Contents:
     """Read a model folder, hanmo's or transformers', with all its heads.
 
     Args:
         folder: the folder.
+        file: the file of its weights; by default the one in it.
         config: its configuration; by default the one in it.
 
     Raises:
@@ -61,16 +62,28 @@ def read_folder(folder: Path, *, config: Path | None = None) -> Contents:
             use the embeddings.
     """
     path = config or config_beside(folder)
-    shape = read_config(path)
-    raw = json.loads(path.read_text(encoding="utf-8"))
-    own = raw.get("hanmo", {}).get("layers", {}) if isinstance(raw.get("hanmo"), dict) else {}
-    found = _read_one(folder, shape)
+    refuse_pointer(path)
+    raw = read_raw_config(path)
+    shape = config_of(raw, path)
+    layers, step = own_entries(raw, path)
+    tensors = _read_one(folder, shape, file)
+    notes: list[str] = []
+    if layers and not any(part_of(name) == "label_heads" for name in tensors):
+        # Opened and saved by another program, which has no place for them.
+        notes.append(f"its configuration lists label heads ({', '.join(layers)}); none is there")
+        raw["hanmo"] = {key: value for key, value in raw["hanmo"].items() if key != "layers"}
+        layers = {}
+    if raw.get("is_decoder"):
+        notes.append("its configuration says is_decoder; other programs will see both sides")
     contents = Contents(
         shape,
-        found,
-        layers={name: tuple(labels) for name, labels in own.items()},
+        tensors,
+        layers=layers,
         raw=raw,
-        vocabulary=_read_vocabulary(folder),
+        step=None if step is None else Stored.of(np.array(step)),
+        vocabulary=read_vocabulary(folder),
+        flags=read_flags(folder),
+        notes=tuple(notes),
     )
     if (folder / OPTIMIZER).is_file():
         contents = _with_slots(contents, folder)
@@ -92,15 +105,7 @@ def _with_slots(contents: Contents, folder: Path) -> Contents:
     slots = {key: tensor for key, tensor in found.items() if key.rpartition("/")[2] in SLOTS}
     left = sorted({key.rpartition("/")[2] for key in found.keys() - slots.keys()})
     notes = (f"optimiser's state left out: {', '.join(left)}",) if left else ()
-    step = read_metadata(folder / OPTIMIZER).get("step")
-    if step is None and (folder / _TRAINING).is_file():
-        step = json.loads((folder / _TRAINING).read_text(encoding="utf-8"))["step"]
-    return dataclasses.replace(
-        contents,
-        slots=slots,
-        step=None if step is None else Stored.of(np.array(int(step))),
-        notes=(*contents.notes, *notes),
-    )
+    return dataclasses.replace(contents, slots=slots, notes=(*contents.notes, *notes))
 
 
 def write_folder(contents: Contents, folder: Path, *, optimizer: bool = False) -> None:
@@ -119,13 +124,14 @@ def write_folder(contents: Contents, folder: Path, *, optimizer: bool = False) -
     if heads:
         write_weights(folder / HEADS, {name: one.tensors[name] for name in heads})
     if optimizer and contents.slots:
-        step = {} if contents.step is None else {"step": str(int(contents.step.read()))}
-        write_weights(folder / OPTIMIZER, contents.slots, step)
+        write_weights(folder / OPTIMIZER, contents.slots)
     if contents.vocabulary is not None:
-        write_atomic(folder / VOCAB_FILE, contents.vocabulary)
-        tokenizer = Tokenizer(read_vocab(folder / VOCAB_FILE), source=str(folder / VOCAB_FILE))
-        tokenizer.save(folder, max_length=one.config.max_position_embeddings)
-        write_atomic(folder / VOCAB_FILE, contents.vocabulary)  # byte for byte, CR and all
+        write_tokenizer(
+            folder,
+            contents.vocabulary,
+            contents.flags,
+            max_length=one.config.max_position_embeddings,
+        )
     if contents.generator is not None:
         write_folder(contents.half("generator"), folder / "generator")
     write_json(folder / CONFIG, hub_config(one))
@@ -138,12 +144,21 @@ def hub_config(one: Contents) -> dict[str, Any]:
     `tokenizer_class`: BERT's always, whatever the folder is called (facts/09 no. 6).
     """
     parts = {part_of(name) for name in one.tensors.keys() - set(_own_heads(one))}
-    own = {"layers": {name: list(labels) for name, labels in one.layers.items()}}
-    extra: dict[str, Any] = {"hanmo": own} if one.layers else {}
+    layers = {name: list(labels) for name, labels in one.layers.items()}
+    own: dict[str, Any] = {"layers": layers} if layers else {}
+    if one.step is not None:  # LERT's loss depends on it
+        own |= {"step": int(one.step.read())}
+    extra: dict[str, Any] = {"hanmo": own} if own else {}
     for part, head in (("classifier", "classifier"), ("span_head", "qa_outputs")):
         if part in parts and not one.raw:
             extra["num_labels"] = one.tensors[f"{head}.bias"].shape[0]
-    made = {**hugging_face_config(one.config, architecture(parts), **extra), **one.raw}
+    made = hugging_face_config(one.config, architecture(parts), **extra)
+    made["torch_dtype"] = one.tensors["bert.embeddings.word_embeddings.weight"].dtype.name
+    if "dtype" in one.raw:  # what transformers 5 writes instead
+        del made["torch_dtype"]
+    made |= one.raw
+    if own and isinstance(one.raw.get("hanmo"), dict):
+        made["hanmo"] = {**own, **one.raw["hanmo"]}
     # Some of HFL's first files name RoBERTa's classes, as the model's name does.
     return {**made, "tokenizer_class": "BertTokenizer"}
 
@@ -175,6 +190,12 @@ def config_beside(folder: Path) -> Path:
     return others[0] if len(others) == 1 else folder / CONFIG
 
 
+def own_parts(contents: Contents) -> str:
+    """Name the parts that lie in a file of their own, for messages; "" if there are none."""
+    parts = {part_of(name) for name in _own_heads(contents.half("discriminator"))}
+    return ", ".join(title for part, title in PARTS.items() if part in parts)
+
+
 def _own_heads(one: Contents) -> list[str]:
     """Return the tensors that transformers has no place for, which lie in a file of their own."""
     parts = {name: part_of(name) for name in one.tensors}
@@ -185,19 +206,18 @@ def _own_heads(one: Contents) -> list[str]:
     return [name for name, part in parts.items() if part in own]
 
 
-def _read_one(folder: Path, config: EncoderConfig) -> dict[str, Stored]:
-    path = weights_file(folder)
-    stored = read_weights(path)
+def _read_one(folder: Path, config: EncoderConfig, file: Path | None) -> dict[str, Stored]:
+    path, stored = _weights(folder, file)
     repeated = {name: _original(name) for name in stored if _original(name) is not None}
     ours = our_names((name for name in stored if name not in repeated), config.family)
     tensors = {own: stored[name] for name, own in ours.items()}
-    for name, original in repeated.items():
+    for name, original in sorted(repeated.items(), key=lambda item: item[0].endswith("bias")):
         assert original is not None
         wanted = tensors.get(original)
         if original and not (wanted is not None and stored[name].same(wanted)):
             raise UserError(
-                f"{path}: {name} is a matrix of its own; hanmo's heads score pieces with "
-                f"{original}, as the published models do"
+                f"{path}: {name} is a tensor of its own; hanmo's heads score pieces with "
+                f"{original} in its place, as the published models do"
             )
     if (folder / HEADS).is_file():
         tensors |= read_weights(folder / HEADS)
@@ -212,11 +232,47 @@ def _original(name: str) -> str | None:
     return None
 
 
-def _read_vocabulary(folder: Path) -> bytes | None:
-    """Return the bytes of vocab.txt; made of tokenizer.json where that is all there is."""
-    path = vocab_file(folder)
-    if not path.is_file():
-        return None
-    if path.name == VOCAB_FILE:
-        return path.read_bytes()
-    return "".join(f"{piece}\n" for piece in read_vocab(path)).encode()
+def own_entries(
+    raw: Mapping[str, Any], path: Path
+) -> tuple[dict[str, tuple[str, ...]], int | None]:
+    """Return what hanmo wrote of its own into a configuration: label layers, and the step.
+
+    Raises:
+        UserError: entries of another shape.
+    """
+    own = raw.get("hanmo")
+    if not isinstance(own, dict):
+        return {}, None
+    layers, step = own.get("layers", {}), own.get("step")
+    sound = isinstance(layers, dict) and all(
+        isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+        for labels in layers.values()
+    )
+    if not sound or not isinstance(step, int | None):
+        raise UserError(
+            f'{path}: "hanmo" holds {json.dumps(own, ensure_ascii=False)[:200]}; expected '
+            '"layers": {"pos": ["n", …], …} and "step": a number'
+        )
+    return {name: tuple(labels) for name, labels in layers.items()}, step
+
+
+def _weights(folder: Path, file: Path | None) -> tuple[Path, dict[str, Stored]]:
+    """Read a folder's weights: one file, or the parts that an index lists."""
+    index = folder / f"{WEIGHTS}.index.json"
+    if file is not None or not index.is_file():
+        path = file or weights_file(folder)
+        return path, read_weights(path)
+    try:
+        places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        parts = {folder / Path(str(part)).name for part in places.values()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{index}: not an index of weights ({error!r})") from None
+    stored: dict[str, Stored] = {}
+    for part in sorted(parts):
+        if not part.is_file():
+            raise UserError(f"{part}: missing, though {index.name} lists it")
+        stored |= read_weights(part)
+    absent = sorted(places.keys() - stored.keys())
+    if absent:
+        raise UserError(f"{index}: lists {absent[0]}, which none of its files holds")
+    return index, stored

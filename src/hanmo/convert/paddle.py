@@ -20,6 +20,7 @@ from hanmo.convert.names import Rules
 from hanmo.convert.paddle_names import CLASSES, COPIES, HEADS, RULES
 from hanmo.convert.pdparams import as_bfloat16, read_parameters, write_parameters
 from hanmo.convert.shapes import part_of
+from hanmo.convert.vocabulary import TOKENIZER_CONFIG, read_flags, read_vocabulary
 from hanmo.convert.weights_file import read_weights, write_weights
 from hanmo.core.errors import UserError
 from hanmo.core.files import write_atomic, write_json
@@ -86,7 +87,8 @@ def write_paddle(contents: Contents, folder: Path) -> str:
         write_atomic(folder / VOCAB_FILE, contents.vocabulary)
         tokenizer = f"{one.config.family.title}Tokenizer"
         write_json(
-            folder / "tokenizer_config.json", {"do_lower_case": True, "init_class": tokenizer}
+            folder / TOKENIZER_CONFIG,
+            {"do_lower_case": True, "init_class": tokenizer, **contents.flags},
         )
     if contents.generator is not None:
         write_paddle(contents.half("generator"), folder / "generator")
@@ -145,13 +147,13 @@ def read_paddle(
         notes.append(
             f"its pooler's activation is {raw['pool_act']}; hanmo's and transformers' is tanh"
         )
-    vocabulary = folder / VOCAB_FILE
     contents = Contents(
         config,
         tensors,
         layers={name: tuple(labels) for name, labels in layers.items()},
         raw=before or _hub_entries(raw, kind, tensors),
-        vocabulary=vocabulary.read_bytes() if vocabulary.is_file() else None,
+        vocabulary=read_vocabulary(folder),
+        flags=read_flags(folder),
         notes=tuple(notes),
     )
     if (folder / "generator" / CONFIG).is_file():

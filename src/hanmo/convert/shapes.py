@@ -49,7 +49,10 @@ def held(contents: Contents) -> dict[str, int]:
         part = part_of(name.removeprefix(GENERATOR))
         part = f"generator {part}" if name.startswith(GENERATOR) else part
         counts[part] = counts.get(part, 0) + tensor.size
-    return counts
+    order = list(PARTS)
+    return dict(
+        sorted(counts.items(), key=lambda i: (" " in i[0], order.index(i[0].rpartition(" ")[2])))
+    )
 
 
 def check(contents: Contents, where: str) -> None:
@@ -66,6 +69,12 @@ def check(contents: Contents, where: str) -> None:
     problems = _problems(contents.half("discriminator"))
     if contents.generator is not None:
         problems += [f"{GENERATOR}{text}" for text in _problems(contents.half("generator"))]
+    else:
+        problems += [
+            f"{name}: of a generator whose encoder is not there"
+            for name in contents.tensors
+            if name.startswith(GENERATOR)
+        ]
     if not problems:
         return
     shown = "\n  ".join(_named(text, contents.theirs) for text in problems)
@@ -84,6 +93,7 @@ def _named(problem: str, theirs: Mapping[str, str]) -> str:
 def _problems(one: Contents) -> list[str]:
     found: list[str] = []
     there = {part_of(name) for name in one.tensors} | {"encoder"}
+    there |= {"label_heads"} if one.layers else set()
     for part in BEGINNINGS:
         if part not in there:
             continue
@@ -92,7 +102,7 @@ def _problems(one: Contents) -> list[str]:
         for name in sorted(expected.keys() - own.keys()):
             found.append(f"{name}: missing, expected {_shown(expected[name])}")
         for name in sorted(own.keys() - expected.keys()):
-            found.append(f"{name}: unknown to a {PARTS[part]} of this shape")
+            found.append(f"{name}: unknown to the {PARTS[part]} of this shape")
         for name in sorted(own.keys() & expected.keys()):
             if not _fits(own[name].shape, expected[name]):
                 found.append(
@@ -105,7 +115,6 @@ def shapes(
     config: EncoderConfig, part: str, layers: Mapping[str, tuple[str, ...]]
 ) -> dict[str, Shape]:
     """Return name → shape of all tensors of a part."""
-    width = config.hidden_size
     if part == "label_heads":
         return {
             f"tags.{name}.{kind}": shape
@@ -117,7 +126,8 @@ def shapes(
         }
     if part in {"classifier", "span_head"}:
         head = "classifier" if part == "classifier" else "qa_outputs"
-        return {f"{head}.weight": (None, width), f"{head}.bias": (None,)}
+        # A task's head may read several states at once, as that of pairs of spans does.
+        return {f"{head}.weight": (None, None), f"{head}.bias": (None,)}
     return dict(_built(config, part))
 
 

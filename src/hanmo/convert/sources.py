@@ -15,14 +15,18 @@ from pathlib import Path, PurePosixPath
 
 from hanmo.convert.contents import GENERATOR, Contents
 from hanmo.convert.folders import read_folder
+from hanmo.convert.git_lfs import refuse_pointer
 from hanmo.convert.paddle import PARAMETERS, is_paddle, read_paddle
+from hanmo.convert.shapes import part_of
 from hanmo.convert.tf1_reading import read_tf1
+from hanmo.convert.vocabulary import read_vocabulary
 from hanmo.convert.weights_file import read_weights
 from hanmo.core.errors import UserError
 from hanmo.core.log import Progress
 from hanmo.model.checkpoint import OLD_WEIGHTS, WEIGHTS
 
 _CHUNK = 1 << 22
+_MOST_TIMES = 200  # as large as its archive: more is no model
 _PARAMETERS = ".pdparams"
 _NEEDED = (".json", ".txt", ".index", ".bin", ".safetensors", _PARAMETERS, "checkpoint")
 
@@ -66,21 +70,26 @@ def opened(path: Path, scratch: Path, options: Options) -> Iterator[Source]:
     Raises:
         UserError: nothing there, of no known form, of two forms at once, or damaged.
     """
-    if path.suffix == ".zip":
-        unpack(path, scratch)
-        try:
-            source = read(_model_folder(scratch, path), options)
-            yield dataclasses.replace(source, title=f"{source.title}, in a zip archive")
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    else:
+    if path.suffix.lower() != ".zip":
         yield read(path, options)
+        return
+    unpack(path, scratch)
+    try:
+        source = read(_model_folder(scratch, path), options)
+        yield dataclasses.replace(source, title=f"{source.title}, in a zip archive")
+    except UserError as error:  # the user knows the archive, not where it was unpacked
+        raise UserError(str(error).replace(str(scratch), str(path))) from error.__cause__
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def read(path: Path, options: Options) -> Source:
     """Read a checkpoint that is no archive."""
     form = form_of(path)
     folder = path if path.is_dir() else path.parent
+    if form != "tf1" and (options.ignore or options.layout):
+        flag = "--ignore" if options.ignore else "--layout"
+        raise UserError(f"{flag}: belongs to TensorFlow 1 checkpoints; {path} is none")
     if form == "tf1":
         contents, layout = read_tf1(
             path, config=options.model_config, layout=options.layout, ignore=options.ignore
@@ -91,11 +100,12 @@ def read(path: Path, options: Options) -> Source:
         contents = read_paddle(folder, file=file, config_file=options.model_config)
         source = Source("PaddleNLP folder", contents)
     else:
-        contents = read_folder(folder, config=options.model_config)
+        file = None if path.is_dir() else path
+        contents = read_folder(folder, file=file, config=options.model_config)
         ours = isinstance(contents.raw.get("hanmo"), dict)
         source = Source("hanmo model folder" if ours else "Hugging Face folder", contents)
     if options.vocab is not None:
-        contents = dataclasses.replace(source.contents, vocabulary=_bytes(options.vocab))
+        contents = dataclasses.replace(source.contents, vocabulary=read_vocabulary(options.vocab))
         source = dataclasses.replace(source, contents=contents)
     if options.generator is not None:
         second = read(options.generator, Options())
@@ -115,8 +125,13 @@ def _joined(first: Contents, second: Contents, path: Path) -> Contents:
                 f"--generator {path}: the {name} is a {one.config.model_type}; expected an "
                 "ELECTRA's discriminator as the source and its generator here"
             )
-    if any(name.startswith("discriminator_predictions.") for name in second.tensors):
+    if "replaced_head" in map(part_of, second.tensors):
         raise UserError(f"--generator {path}: a discriminator; expected the generator")
+    if "replaced_head" not in map(part_of, first.tensors):
+        raise UserError(
+            "--generator: the source has no replaced-token head; expected an ELECTRA's "
+            "discriminator as it was pre-trained"
+        )
     tensors = {GENERATOR + name: tensor for name, tensor in second.tensors.items()}
     return dataclasses.replace(
         first,
@@ -136,6 +151,12 @@ def form_of(path: Path) -> str:
         return _form_of_weights(path)
     if path.suffix == _PARAMETERS:
         return "paddle"
+    others = {".zip", ".gz", ".tar", ".tgz", ".json", ".txt"}
+    if path.is_file() and path.suffix.lower() in others:
+        raise UserError(
+            f"{path}: no checkpoint; expected a folder, a .zip archive (another archive must be "
+            "unpacked), a prefix, or a file of weights"
+        )
     if not path.is_dir():
         return "tf1"  # a prefix, or a file of it; `find_prefix` says what is wrong
     found = {
@@ -154,12 +175,13 @@ def form_of(path: Path) -> str:
         )
     if forms:
         return _form_of_weights(path / found["folder"][0]) if forms[0] == "folder" else forms[0]
-    for name in (WEIGHTS, PARAMETERS):
-        if (path / f"{name}.index.json").is_file():
-            raise UserError(
-                f"{path}: weights in several files ({name}.index.json); expected one {name}: "
-                "save it with save_pretrained(…, max_shard_size='100GB')"
-            )
+    if (path / f"{WEIGHTS}.index.json").is_file():
+        return "folder"
+    if (path / f"{PARAMETERS}.index.json").is_file():
+        raise UserError(
+            f"{path}: parameters in several files ({PARAMETERS}.index.json); expected one "
+            f"{PARAMETERS}: save it with save_pretrained(…, max_shard_size='100GB')"
+        )
     if any(path.glob("*.data-?????-of-?????")) or (path / "checkpoint").is_file():
         return "tf1"
     there = ", ".join(sorted(file.name for file in path.iterdir())[:8]) or "nothing"
@@ -182,11 +204,18 @@ def unpack(archive: Path, folder: Path) -> None:
     Raises:
         UserError: no zip archive, a damaged or encrypted one, or more than the disk holds.
     """
+    refuse_pointer(archive)
     try:
         with zipfile.ZipFile(archive) as zipped:
             members = [one for one in zipped.infolist() if _is_needed(one.filename)]
             total = sum(one.file_size for one in members)
             folder.mkdir(parents=True, exist_ok=True)
+            packed = archive.stat().st_size
+            if total > _MOST_TIMES * max(packed, 1 << 20):
+                raise UserError(
+                    f"{archive}: {packed:,} bytes that unpack to {total:,}; weights do not pack so "
+                    "well: not unpacked"
+                )
             free = shutil.disk_usage(folder).free
             if total > free:
                 raise UserError(
@@ -238,10 +267,3 @@ def _model_folder(scratch: Path, archive: Path) -> Path:
     raise UserError(
         f"{archive}: expected one model in it, found {listed}; unpack it and give the folder"
     )
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"--vocab {path}: {error.strerror}") from None

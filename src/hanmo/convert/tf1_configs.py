@@ -1,17 +1,20 @@
 """Configurations of TensorFlow 1 checkpoints: found, read in upstream's words, guessed, written."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hanmo.convert.contents import Contents, Stored
 from hanmo.convert.folders import hub_config
+from hanmo.convert.git_lfs import refuse_pointer
 from hanmo.convert.names import Layout
 from hanmo.convert.shapes import measured
 from hanmo.core.errors import UserError
-from hanmo.model.config import EncoderConfig, config_of
+from hanmo.model.config import EncoderConfig, config_of, read_raw_config
 from hanmo.model.families import FAMILIES
+
+GENERATOR_CONFIG = "generator_config.json"
+_OF_EMBEDDINGS = ("vocab_size", "max_position_embeddings", "type_vocab_size", "embedding_size")
 
 
 def config_files(prefix: Path, layout: Layout) -> dict[str, Path]:
@@ -63,9 +66,17 @@ def generator_config(
     layout: Layout,
     files: Mapping[str, Path],
     notes: list[str],
-    encoder: EncoderConfig,
+    shared: Mapping[str, int],
 ) -> tuple[EncoderConfig | None, dict[str, Any]]:
-    """Return the configuration of an ELECTRA's generator, if its weights are there."""
+    """Return the configuration of an ELECTRA's generator, if its weights are there.
+
+    Args:
+        variables: under their own names.
+        layout: the checkpoint's.
+        files: as `config_files` returns them.
+        notes: gets what was assumed.
+        shared: what the shared embeddings tell, as `measured` returns it.
+    """
     start = "generator/encoder/layer_0/"
     if not any(name.startswith(start) for name in variables):
         return None, {}
@@ -75,22 +86,22 @@ def generator_config(
     layers = {n.split("/")[2] for n in variables if n.startswith("generator/encoder/layer_")}
     config = _guessed(
         {
-            "vocab_size": encoder.vocab_size,
-            "max_position_embeddings": encoder.max_position_embeddings,
-            "type_vocab_size": encoder.type_vocab_size,
-            "embedding_size": encoder.embedding_width,
+            **{key: shared[key] for key in _OF_EMBEDDINGS if key in shared},
             "hidden_size": wide[0],
             "intermediate_size": wide[1],
             "num_hidden_layers": len(layers),
         },
         layout,
-        "the generator",
+        "the generator: no configuration beside it",
+        GENERATOR_CONFIG,
     )
     notes.append(f"generator: {_assumed(config)}")
     return config, {}
 
 
-def _guessed(found: Mapping[str, int], layout: Layout, where: str) -> EncoderConfig:
+def _guessed(
+    found: Mapping[str, int], layout: Layout, where: str, name: str | None = None
+) -> EncoderConfig:
     """Make a configuration of the tensors' shapes; heads are 64 wide, as published models' are."""
     missing = {"vocab_size", "hidden_size", "intermediate_size"} - found.keys()
     hidden = found.get("hidden_size", 0)
@@ -98,7 +109,8 @@ def _guessed(found: Mapping[str, int], layout: Layout, where: str) -> EncoderCon
     if missing or shared or hidden % 64:
         raise UserError(
             f"{where}, and its shapes do not tell the numbers of layers and of attention heads; "
-            f"put its {layout.configs[0]} there, or give it with --model-config"
+            f"put its {name or layout.configs[0]} there"
+            + ("" if name else ", or give it with --model-config")
         )
     act = layout.activation("gelu")
     numbers = {**found, "num_attention_heads": max(1, hidden // 64)}
@@ -117,14 +129,8 @@ def _assumed(config: EncoderConfig) -> str:
 
 def _read_config(path: Path, layout: Layout) -> tuple[EncoderConfig, dict[str, Any]]:
     """Read a configuration, in the words of the layout's program or with hanmo's own in it."""
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected the model's configuration") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not JSON: {error}") from None
-    if not isinstance(raw, dict):
-        raise UserError(f"{path}: holds {type(raw).__name__}, expected an object")
+    refuse_pointer(path)
+    raw = read_raw_config(path)
     own = raw.get("hanmo")
     if isinstance(own, dict) and isinstance(own.get("config"), dict):
         return config_of(own["config"], path), own["config"]
@@ -139,7 +145,8 @@ def _read_config(path: Path, layout: Layout) -> tuple[EncoderConfig, dict[str, A
     numbers = {**raw, "model_type": layout.family, "hidden_act": act}
     if not FAMILIES[layout.family].factorised:  # albert_zh: what was narrow is multiplied out
         numbers.pop("embedding_size", None)
-    return config_of(numbers, path), {}
+    # One of transformers' files stays as it is.
+    return config_of(numbers, path), raw if "architectures" in raw else {}
 
 
 def their_config(half: Contents, act: str) -> dict[str, Any]:
@@ -169,4 +176,13 @@ def their_config(half: Contents, act: str) -> dict[str, Any]:
     if config.family.shares_layers:
         numbers |= {"num_hidden_groups": 1, "inner_group_num": 1, "net_structure_type": 0}
         numbers |= {"gap_size": 0, "num_memory_blocks": 0, "down_scale_factor": 1}
-    return numbers | {"hanmo": {"config": hub_config(half)}}
+    flags = {"tokenizer": dict(half.flags)} if half.flags else {}
+    return numbers | {"hanmo": {"config": hub_config(half), **flags}}
+
+
+def tokenizer_flags(path: Path | None) -> dict[str, Any]:
+    """Return the flags of a tokenizer that stand in a configuration written by hanmo."""
+    raw = {} if path is None or not path.is_file() else read_raw_config(path)
+    own = raw.get("hanmo")
+    flags = own.get("tokenizer", {}) if isinstance(own, dict) else {}
+    return dict(flags) if isinstance(flags, dict) else {}

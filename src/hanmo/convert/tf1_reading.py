@@ -10,11 +10,18 @@ from pathlib import Path
 from numpy.typing import NDArray
 
 from hanmo.convert.contents import GENERATOR, Contents, Stored
+from hanmo.convert.folders import own_entries
 from hanmo.convert.names import OWN, STEP, Layout, Rules, layouts
+from hanmo.convert.shapes import measured
 from hanmo.convert.tf1.bundle import Bundle, find_prefix
-from hanmo.convert.tf1_configs import config_files, encoder_config, generator_config
+from hanmo.convert.tf1_configs import (
+    config_files,
+    encoder_config,
+    generator_config,
+    tokenizer_flags,
+)
+from hanmo.convert.vocabulary import read_vocabulary
 from hanmo.core.errors import UserError, nearest
-from hanmo.text.vocab import VOCAB_FILE
 
 # Endings of an optimiser's slots → ours. Google's programs have the first two, for LAMB as well;
 # TensorFlow's own Adam the others.
@@ -57,40 +64,55 @@ def read_tf1(
     if known.adapt is not None:
         variables = known.adapt(variables)
         notes.append(f"read as {known.title}: shared weights are multiplied out and copied")
-    files = config_files(prefix, known) if config is None else {"": config}
+    files = config_files(prefix, known)
+    alone = _is_lone_generator(variables, known)
+    if config is not None:
+        files["generator" if alone else ""] = config
     first = Rules.of(known.rules, layers=1).renamed(variables)
-    encoder, raw = encoder_config(first, known, files, notes, prefix)
-    generator, raw_generator = generator_config(variables, known, files, notes, encoder)
+    generator, raw_generator = generator_config(variables, known, files, notes, measured(first))
+    if alone:
+        assert generator is not None
+        encoder, raw = generator, raw_generator
+        generator, raw_generator = None, {}
+    else:
+        encoder, raw = encoder_config(first, known, files, notes, prefix)
     depth = max(encoder.num_distinct_layers, generator.num_distinct_layers if generator else 0)
     rules = Rules.of(known.rules, layers=depth)
     tensors = _named(variables, rules, prefix)
-    if generator is None:
-        tensors = {n: t for n, t in tensors.items() if not n.startswith(GENERATOR)}
-    elif known.shares_embeddings:
+    if alone:
+        tensors = {name.removeprefix(GENERATOR): tensor for name, tensor in tensors.items()}
+    elif generator is not None and known.shares_embeddings:
         tensors = _with_shared(tensors)
     if not encoder.family.segments:
         _require_zero(tensors.pop(_SEGMENTS, None), prefix)
     named_slots = _named_slots(slots, rules, notes)
-    vocabulary = prefix.parent / VOCAB_FILE
-    own_layers = raw.get("hanmo", {}).get("layers") if raw else None
+    if alone:
+        named_slots = {name.removeprefix(GENERATOR): t for name, t in named_slots.items()}
+    file = files.get("generator" if alone else "")
+    layers, _ = own_entries(raw, file or prefix)
+    if not raw.get("hanmo"):
+        layers = {n: known.layers[n] for n in known.layers if f"tags.{n}.weight" in tensors}
     contents = Contents(
         encoder,
         tensors,
         generator=generator,
-        layers=(
-            {name: tuple(labels) for name, labels in own_layers.items()}
-            if own_layers is not None
-            else {n: known.layers[n] for n in known.layers if f"tags.{n}.weight" in tensors}
-        ),
+        layers=layers,
         raw=raw,
         raw_generator=raw_generator,
         slots=named_slots,
         step=next((_stored(bundle, name) for name in bundle.names if _is_step(name)), None),
-        vocabulary=vocabulary.read_bytes() if vocabulary.is_file() else None,
+        vocabulary=read_vocabulary(prefix.parent),
+        flags=tokenizer_flags(file),
         notes=tuple(notes),
         theirs={rule.ours: rule.theirs for rule in rules.flat},
     )
     return contents, known
+
+
+def _is_lone_generator(variables: Mapping[str, Stored], layout: Layout) -> bool:
+    """Whether an ELECTRA's checkpoint holds its generator alone."""
+    starts = {name.partition("/encoder/")[0] for name in variables if "/encoder/" in name}
+    return layout.shares_embeddings and starts == {"generator"}
 
 
 def _sorted_out(
@@ -142,7 +164,8 @@ def _layout(names: Iterable[str], prefix: Path, asked: str | None) -> Layout:
     known = layouts()
     if asked is not None:
         if asked not in known:
-            raise UserError(f"--layout: no {asked!r}{nearest(asked, known)}")
+            shown = [name.replace("_", "-") for name in known]
+            raise UserError(f"--layout: no {asked!r}{nearest(asked.replace('_', '-'), shown)}")
         return known[asked]
     there = set(names)
     fitting = [layout for layout in known.values() if there.issuperset(layout.marks)]

@@ -207,12 +207,23 @@ def read_raw_config(path: Path) -> dict[str, Any]:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected a model folder with config.json") from None
+        raise UserError(
+            f"{path}: no such file; expected a model folder with config.json{_other_form(path)}"
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not JSON: {error}") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path}: holds {type(raw).__name__}, expected an object")
     return raw
+
+
+def _other_form(path: Path) -> str:
+    """Say so if the folder holds a checkpoint of another program, or is an archive."""
+    folder = path.parent
+    others = ("*.index", "*.data-?????-of-?????", "*.pdparams")
+    if folder.suffix.lower() == ".zip" or any(any(folder.glob(other)) for other in others):
+        return f"; make one of it first: hanmo convert {folder} OUT --to hf"
+    return ""
 
 
 def config_of(raw: Mapping[str, Any], path: Path) -> EncoderConfig:

@@ -301,9 +301,10 @@ def test_another_family_is_refused(start: Path) -> None:
 
 
 def test_parameters_in_several_files(tmp_path: Path) -> None:
-    (tmp_path / "model_state.pdparams.index.json").write_text("{}")
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "model_state.pdparams.index.json").write_text("{}")
     with pytest.raises(UserError, match=r"several files \(model_state\.pdparams\.index\.json\)"):
-        converted(tmp_path, tmp_path / "out", "hf")
+        converted(tmp_path / "parts", tmp_path / "out", "hf")
 
 
 def test_a_file_of_another_name(start: Path) -> None:
