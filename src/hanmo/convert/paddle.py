@@ -79,13 +79,12 @@ def write_paddle(contents: Contents, folder: Path) -> str:
         write_weights(folder / HEADS_FILE, heads)
     known, warning = _activation(one.config)
     shown = dataclasses.replace(one, config=dataclasses.replace(one.config, hidden_act=known))
-    raw = hub_config(one)
-    changed = {"architectures": [kind], "hidden_act": known, "hanmo": {"config": raw}}
-    write_json(folder / CONFIG, {**raw, **changed})
+    raw, tokenizer = hub_config(one), f"{one.config.family.title}Tokenizer"
+    theirs = {"architectures": [kind], "hidden_act": known, "tokenizer_class": tokenizer}
+    write_json(folder / CONFIG, {**raw, **theirs, "hanmo": {"config": raw}})
     write_json(folder / OLD_CONFIG, _old_config(shown, kind))
     if contents.vocabulary is not None:
         write_atomic(folder / VOCAB_FILE, contents.vocabulary)
-        tokenizer = f"{one.config.family.title}Tokenizer"
         write_json(
             folder / TOKENIZER_CONFIG,
             {"do_lower_case": True, "init_class": tokenizer, **contents.flags},

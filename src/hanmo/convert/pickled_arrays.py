@@ -298,7 +298,7 @@ def _fill(target: Any, state: Any) -> None:
         target.order = order
         return
     if not isinstance(target, Array) or not isinstance(state, tuple) or len(state) != 5:
-        raise UnpicklingError(f"it fills a {_title(target)}")
+        raise UnpicklingError("it fills what is no array, or not as one")
     _version, shape, kind, by_columns, data = state
     if not isinstance(kind, _Type) or not isinstance(data, Span | bytes | str):
         raise UnpicklingError("an array without a type or bytes")
