@@ -3,7 +3,7 @@
 write_paddle(contents, Path("chinese-lert-base-paddle"))
 
 model_state.pdparams   the parameters; PaddleNLP can write them as model.safetensors, too
-config.json            model_config.json in versions before 2.4 (BERT) and 2.6 (ELECTRA)
+config.json            model_config.json in versions before 2.4.6 (BERT) and 2.6 (ELECTRA)
 vocab.txt, tokenizer_config.json
 heads.safetensors      what PaddleNLP has no place for: linguistic heads, hanmo's own
 generator/             of an ELECTRA

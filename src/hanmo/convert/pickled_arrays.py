@@ -26,10 +26,6 @@ _MOST_STEPS = 1_000_000  # a model of 1,000 tensors has some 50,000
 _LONGEST_NAME = 4096  # text that is longer holds an array's bytes and stays in the file
 _LONGEST = 1 << 48  # of a side of an array
 _CODES = frozenset({"b1", *(f"{kind}{size}" for kind in "iu" for size in "1248"), "f2", "f4", "f8"})
-_ARRAYS = frozenset(
-    {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")}
-)
-_BUILTINS = frozenset({"builtins", "__builtin__"})  # Python 3's name, Python 2's
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -172,10 +168,9 @@ class _Reading:
         # Compared as texts alone: to hash tuples in tuples, or show them, can end the process.
         if not isinstance(module, str) or not isinstance(name, str):
             raise UnpicklingError("it asks for what has no name")
-        found = _Global(module, name)
-        if not _is_known(found):
+        if (module, name) not in _KNOWN:
             raise UnpicklingError(f"it asks for {module}.{name}, which hanmo does not run")
-        self.stack.append(found)
+        self.stack.append(_Global(module, name))
 
     def call(self, _value: Any) -> None:
         """REDUCE and NEWOBJ: make one of the values that are known."""
@@ -259,35 +254,18 @@ def _text(value: Any, is_bytes: bool, end: int) -> Any:
     return Span(end - stored, stored, len(value), not is_bytes)
 
 
-def _is_known(what: _Global) -> bool:
-    key = (what.module, what.name)
-    return (
-        key in _ARRAYS
-        or key in {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
-        or key == ("collections", "OrderedDict")
-        or (what.module in _BUILTINS and what.name in {"bytes", "tuple"})
-    )
-
-
 def _made(what: _Global, arguments: tuple[Any, ...], path: Path) -> Any:
-    if (what.module, what.name) in _ARRAYS:
-        return Array(path)
     first: Any = arguments[0] if arguments else None
-    made: Any = None
-    match what.name, first:
-        case "dtype", str():
-            made = _Type(first)
-        case "encode", str():
-            made = first.encode("latin1")
-        case ("encode", Span(is_text=True)) | ("tuple", tuple()):
-            made = first
-        case "bytes", None:
-            made = b""
-        case "OrderedDict", None:
-            made = {}
-    if made is not None:
-        return made
-    raise UnpicklingError(f"it calls {what.module}.{what.name} with {_title(first)}")
+    made = _KNOWN[what.module, what.name](first, path)
+    if made is None:
+        raise UnpicklingError(f"it calls {what.module}.{what.name} with {_title(first)}")
+    return made
+
+
+def _latin1(text: Any, _path: Path) -> Any:
+    if isinstance(text, Span) and text.is_text:
+        return text
+    return text.encode("latin1") if isinstance(text, str) else None
 
 
 def _fill(target: Any, state: Any) -> None:
@@ -329,6 +307,24 @@ def title(value: Any) -> str:
     return f"an array of {value.code or 'nothing'}" if isinstance(value, Array) else _title(value)
 
 
+# What a pickle may ask for → what it gets for the first argument and the file; None: nothing.
+_KNOWN: Mapping[tuple[str, str], Callable[[Any, Path], Any]] = {
+    ("numpy.core.multiarray", "_reconstruct"): lambda _, path: Array(path),
+    ("numpy._core.multiarray", "_reconstruct"): lambda _, path: Array(path),
+    ("numpy", "ndarray"): lambda _, path: None,  # named, and never called
+    ("numpy", "dtype"): lambda first, _: _Type(first) if isinstance(first, str) else None,
+    ("collections", "OrderedDict"): lambda first, _: {} if first is None else None,
+    ("_codecs", "encode"): _latin1,
+    # Python 3's and Python 2's.
+    **dict.fromkeys(
+        (("builtins", "bytes"), ("__builtin__", "bytes")),
+        lambda first, _: b"" if first is None else None,
+    ),
+    **dict.fromkeys(
+        (("builtins", "tuple"), ("__builtin__", "tuple")),
+        lambda first, _: first if isinstance(first, tuple) else None,
+    ),
+}
 _IGNORED = frozenset({"PROTO", "FRAME"})
 _CONSTANTS: Mapping[str, Callable[[], Any]] = {
     "NONE": lambda: None,
