@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hanmo.convert.forms import FORMS, PARTS
-from hanmo.core.artifact import building
+from hanmo.core.artifact import MANIFEST, building
 from hanmo.core.errors import UserError, nearest
 from hanmo.model.config import ACTIVATIONS
 
@@ -89,6 +89,10 @@ def run(config: Config) -> dict[str, Any]:
     path = find(config.source)
     # A checkpoint's index has the checksum of every tensor.
     inputs = {"source": path if path.exists() else path.with_name(f"{path.name}.index")}
+    if not path.is_dir() and path.suffix.lower() != ".zip":
+        # A file of a checkpoint, or its prefix: what lies beside it is read, too.
+        beside = (*path.parent.glob("*.json"), *path.parent.glob("vocab.txt"))
+        inputs |= {f"beside/{file.name}": file for file in beside if file.name != MANIFEST}
     for name in ("model_config", "vocab", "generator"):
         if (given := getattr(config, name)) is not None:
             inputs[name] = given
@@ -97,8 +101,12 @@ def run(config: Config) -> dict[str, Any]:
         for name in ("to", "layout", "activation", "half", "ignore", "dtype", "keep_optimizer")
     }
     out = config.out.resolve()  # through a link, to the folder that it names
-    if path.is_dir() and (out == path.resolve() or path.resolve() in out.parents):
-        raise UserError(f"{config.out}: lies in the source {path}; expected a folder elsewhere")
+    for given in inputs.values():
+        place = given.resolve()
+        if place.is_dir() and (out == place or place in out.parents):
+            raise UserError(f"{config.out}: lies in the source {path}; expected a folder elsewhere")
+        if out in place.parents:
+            raise UserError(f"{config.out}: {given} lies in it; expected a folder elsewhere")
     entered = contextlib.ExitStack()
     with (
         _of_convert(),
@@ -256,12 +264,7 @@ def _chosen(source: "Source", config: Config) -> "Source":
             )
         contents = contents.half(config.half)
     if config.activation is not None:
-        raw = {**contents.raw, "hidden_act": config.activation} if contents.raw else {}
-        contents = dataclasses.replace(
-            contents,
-            config=dataclasses.replace(contents.config, hidden_act=config.activation),
-            raw=raw,
-        )
+        contents = contents.with_activation(config.activation)
     if config.dtype is not None:
         contents = contents.cast(config.dtype)
     return dataclasses.replace(source, contents=contents)

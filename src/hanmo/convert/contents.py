@@ -103,6 +103,19 @@ class Contents:
         second = {key: kind.name if key in said else v for key, v in self.raw_generator.items()}
         return dataclasses.replace(self, tensors=tensors, raw=raw, raw_generator=second)
 
+    def with_activation(self, name: str) -> "Contents":
+        """Return the same with another activation, of both halves of an ELECTRA."""
+        second = self.generator and dataclasses.replace(self.generator, hidden_act=name)
+        key = self.config.family.keys.get("hidden_act", "hidden_act")
+        raws = [{**raw, key: name} if raw else raw for raw in (self.raw, self.raw_generator)]
+        return dataclasses.replace(
+            self,
+            config=dataclasses.replace(self.config, hidden_act=name),
+            generator=second,
+            raw=raws[0],
+            raw_generator=raws[1],
+        )
+
     def half(self, which: str) -> "Contents":
         """Return one model of an ELECTRA: "discriminator" or "generator".
 
@@ -116,9 +129,15 @@ class Contents:
                 if name.startswith(GENERATOR)
             }
             config, raw = self.generator, self.raw_generator
+            slots = {
+                name.removeprefix(GENERATOR): tensor
+                for name, tensor in self.slots.items()
+                if name.startswith(GENERATOR)
+            }
         else:
             own = {n: t for n, t in self.tensors.items() if not n.startswith(GENERATOR)}
             config, raw = self.config, self.raw
+            slots = {n: t for n, t in self.slots.items() if not n.startswith(GENERATOR)}
         return dataclasses.replace(
             self,
             config=config,
@@ -126,5 +145,6 @@ class Contents:
             generator=None,
             raw=raw,
             raw_generator={},
-            slots={},
+            slots=slots,
+            step=None if which == "generator" else self.step,
         )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanmo.convert.contents import GENERATOR, Contents, Stored
-from hanmo.convert.folders import hub_config, own_parts, read_folder, write_folder
+from hanmo.convert.folders import hub_config, named_class, own_parts, read_folder, write_folder
 from hanmo.convert.forms import FORMS
 from hanmo.convert.paddle import class_of, read_paddle, write_paddle
 from hanmo.convert.shapes import check, held
@@ -61,7 +61,9 @@ def convert(
         )
         written, program = _write(watched, folder, to, optimizer)
         notes += written
-        not_finite = _compare(contents, _back(folder, to), bar.advance)
+        back = _back(folder, to)
+        not_finite = _compare(contents, back, bar.advance)
+        _compare_others(contents, back, with_slots=optimizer and to != "paddle")
     if not_finite:
         notes.append(f"values that are no numbers or infinite: {', '.join(not_finite)}")
     report = describe(contents, to)
@@ -119,7 +121,7 @@ def describe(contents: Contents, to: str) -> dict[str, Any]:
 def class_name(contents: Contents) -> str:
     """Return the class of transformers that opens the model with its heads."""
     one = contents.half("discriminator")
-    return str((hub_config(one).get("architectures") or ["BertModel"])[0])
+    return named_class(hub_config(one)) or "BertModel"
 
 
 def _size(contents: Contents) -> dict[str, int]:
@@ -222,6 +224,25 @@ def _compare(one: Contents, two: Contents, advance: Callable[[float], None]) -> 
             "please report it"
         )
     return sorted(not_finite)
+
+
+def _compare_others(one: Contents, two: Contents, *, with_slots: bool) -> None:
+    """Compare vocabulary, step and, where they are kept, Adam's moments."""
+    problems = []
+    if with_slots:
+        problems += sorted(one.slots.keys() ^ two.slots.keys())
+        both = one.slots.keys() & two.slots.keys()
+        problems += [name for name in both if not one.slots[name].same(two.slots[name])]
+    if one.vocabulary != two.vocabulary:
+        problems.append("the vocabulary")
+    steps = [None if c.step is None else int(c.step.read()) for c in (one, two)]
+    if steps[0] != steps[1]:
+        problems.append(f"the step ({steps[0]}, read back {steps[1]})")
+    if problems:
+        raise RuntimeError(
+            f"what was written reads back otherwise: {', '.join(problems)}; nothing was kept; "
+            "please report it"
+        )
 
 
 def _is_finite(array: NDArray) -> bool:

@@ -29,24 +29,14 @@ from hanmo.model.checkpoint import (
     HEADS,
     WEIGHTS,
     names_on_disk,
+    original_of,
     our_names,
+    untied,
     weights_file,
 )
 from hanmo.model.config import EncoderConfig, config_of, hugging_face_config, read_raw_config
 
 OPTIMIZER = "optimizer.safetensors"
-# Written by transformers beside what they repeat: ending of the file's name → our name of the
-# tensor that it must equal, or None for a table of numbers 0, 1, 2 …
-_REPEATED: Mapping[str, str | None] = {
-    "embeddings.position_ids": None,
-    "embeddings.token_type_ids": None,
-    "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
-    "cls.predictions.decoder.bias": "cls.predictions.bias",
-    "predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
-    "predictions.decoder.bias": "cls.predictions.bias",
-    "generator_lm_head.weight": "bert.embeddings.word_embeddings.weight",
-    "vocab_projector.weight": "bert.embeddings.word_embeddings.weight",
-}
 
 
 def read_folder(folder: Path, *, file: Path | None = None, config: Path | None = None) -> Contents:
@@ -158,9 +148,17 @@ def hub_config(one: Contents) -> dict[str, Any]:
         del made["torch_dtype"]
     made |= one.raw
     if own and isinstance(one.raw.get("hanmo"), dict):
-        made["hanmo"] = {**own, **one.raw["hanmo"]}
+        made["hanmo"] = {**one.raw["hanmo"], **own}
+    if "tie_word_embeddings" in made:  # hanmo's heads always are
+        made["tie_word_embeddings"] = True
     # Some of HFL's first files name RoBERTa's classes, as the model's name does.
     return {**made, "tokenizer_class": "BertTokenizer"}
+
+
+def named_class(raw: Mapping[str, Any]) -> str:
+    """Return the class that a configuration names first, or ""."""
+    named = raw.get("architectures")
+    return str(named[0]) if isinstance(named, list) and named else ""
 
 
 def architecture(parts: set[str]) -> str:
@@ -208,28 +206,17 @@ def _own_heads(one: Contents) -> list[str]:
 
 def _read_one(folder: Path, config: EncoderConfig, file: Path | None) -> dict[str, Stored]:
     path, stored = _weights(folder, file)
-    repeated = {name: _original(name) for name in stored if _original(name) is not None}
+    repeated = {name: original_of(name) for name in stored if original_of(name) is not None}
     ours = our_names((name for name in stored if name not in repeated), config.family)
     tensors = {own: stored[name] for name, own in ours.items()}
     for name, original in sorted(repeated.items(), key=lambda item: item[0].endswith("bias")):
         assert original is not None
         wanted = tensors.get(original)
         if original and not (wanted is not None and stored[name].same(wanted)):
-            raise UserError(
-                f"{path}: {name} is a tensor of its own; hanmo's heads score pieces with "
-                f"{original} in its place, as the published models do"
-            )
+            raise UserError(untied(path, name))
     if (folder / HEADS).is_file():
         tensors |= read_weights(folder / HEADS)
     return tensors
-
-
-def _original(name: str) -> str | None:
-    """Return what a tensor repeats; "" for counted tables; None for a tensor of its own."""
-    for ending, original in _REPEATED.items():
-        if name == ending or name.endswith(f".{ending}"):
-            return original or ""
-    return None
 
 
 def own_entries(
@@ -248,7 +235,7 @@ def own_entries(
         isinstance(labels, list) and all(isinstance(label, str) for label in labels)
         for labels in layers.values()
     )
-    if not sound or not isinstance(step, int | None):
+    if not sound or not isinstance(step, int | None) or not 0 <= (step or 0) < 1 << 63:
         raise UserError(
             f'{path}: "hanmo" holds {json.dumps(own, ensure_ascii=False)[:200]}; expected '
             '"layers": {"pos": ["n", …], …} and "step": a number'

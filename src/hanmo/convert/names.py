@@ -42,8 +42,10 @@ class Layout:
     Attributes:
         title: what to call it in messages.
         family: `model_type` of the models that come of it.
-        marks: variables that tell it; of several layouts whose marks are all there, the one with
-            most of them is meant.
+        marks: variables that it must have; of several layouts whose marks are all there, the one
+            with most of them is meant.
+        tells: variables one of which tells it from a layout with the same marks, as the name of its
+            configuration does.
         rules: the renames.
         configs: file names of its configuration, the usual one first.
         checkpoint: name of the checkpoint's files.
@@ -61,6 +63,7 @@ class Layout:
     configs: tuple[str, ...]
     checkpoint: str
     source: str
+    tells: tuple[str, ...] = ()
     activations: Mapping[str, str] = dataclasses.field(default_factory=dict)
     layers: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     shares_embeddings: bool = False
@@ -71,11 +74,14 @@ class Layout:
         return self.activations.get(theirs, theirs)
 
     def activation_there(self, ours: str) -> tuple[str, bool]:
-        """Our name of an activation → theirs, and whether their program can compute it."""
-        for theirs, own in self.activations.items():
-            if own == ours:
-                return theirs, True
-        return ours, ours not in self.activations
+        """Our name of an activation → theirs, and whether their program means the same by it.
+
+        Their programs know one GELU, by the name "gelu".
+        """
+        form = "gelu_new" if ours == "gelu_pytorch_tanh" else ours
+        if form not in {"gelu", "gelu_new"}:
+            return form, True
+        return "gelu", self.activation("gelu") == form
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -14,8 +14,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hanmo.convert.contents import GENERATOR, Contents, Stored
-from hanmo.convert.folders import architecture, hub_config
+from hanmo.convert.folders import architecture, hub_config, named_class, own_entries
 from hanmo.convert.names import Rules
 from hanmo.convert.paddle_names import CLASSES, COPIES, HEADS, RULES
 from hanmo.convert.pdparams import as_bfloat16, read_parameters, write_parameters
@@ -96,7 +98,7 @@ def write_paddle(contents: Contents, folder: Path) -> str:
 
 def class_of(one: Contents) -> str:
     """Return the class of PaddleNLP that opens a model with its heads."""
-    named = (hub_config(one).get("architectures") or [""])[0]
+    named = named_class(hub_config(one))
     if named in CLASSES:
         return CLASSES[named]
     made = architecture({part_of(name) for name in one.tensors})
@@ -126,6 +128,8 @@ def read_paddle(
     raw = _configuration(path)
     own = raw.get("hanmo")
     ours: Mapping[str, Any] = own.get("config", {}) if isinstance(own, dict) else {}
+    if not isinstance(ours, dict):
+        raise UserError(f'{path}: "hanmo" holds no configuration; expected one, or no such entry')
     # PaddleNLP keeps entries that it does not know; a model that it has trained and saved since has
     # other heads and another activation. Its own files tell its version.
     before = {} if "paddlenlp_version" in raw else ours
@@ -138,10 +142,11 @@ def read_paddle(
     rules = _rules(config, kind)
     _check(stored, rules, file)
     tensors = rules.renamed(stored)
-    layers = {}
+    layers: dict[str, tuple[str, ...]] = {}
+    _, step = own_entries(before, path)
     if (folder / HEADS_FILE).is_file():
         tensors |= read_weights(folder / HEADS_FILE)
-        layers = (ours.get("hanmo") or {}).get("layers", {})
+        layers, _ = own_entries(ours, path)
     if raw.get("pool_act", "tanh") != "tanh" and "bert.pooler.dense.weight" in tensors:
         notes.append(
             f"its pooler's activation is {raw['pool_act']}; hanmo's and transformers' is tanh"
@@ -149,7 +154,8 @@ def read_paddle(
     contents = Contents(
         config,
         tensors,
-        layers={name: tuple(labels) for name, labels in layers.items()},
+        layers=layers,
+        step=None if step is None else Stored.of(np.array(step)),
         raw=before or _hub_entries(raw, kind, tensors),
         vocabulary=read_vocabulary(folder),
         flags=read_flags(folder),
@@ -235,7 +241,7 @@ def _kind(
     raw: Mapping[str, Any], stored: Mapping[str, Stored], config: EncoderConfig
 ) -> tuple[str, list[str]]:
     """Return the class, by the configuration; by the names where that has no head of a task."""
-    kind = str((raw.get("architectures") or [""])[0])
+    kind = named_class(raw)
     if kind in HEADS or not any(name.startswith("classifier.") for name in stored):
         return kind, []
     of_tokens = config.family.discriminates and "classifier.weight" in stored

@@ -75,6 +75,10 @@ def check(contents: Contents, where: str) -> None:
             for name in contents.tensors
             if name.startswith(GENERATOR)
         ]
+    for key, slot in contents.slots.items():
+        tensor = contents.tensors.get(key.rpartition("/")[0])
+        if tensor is not None and tensor.shape != slot.shape:
+            problems.append(f"{key}: {_shown(slot.shape)}, expected {_shown(tensor.shape)}")
     if not problems:
         return
     shown = "\n  ".join(_named(text, contents.theirs) for text in problems)

@@ -8,8 +8,10 @@ Archives are unpacked to a scratch folder, only what a model needs, and only bel
 
 import contextlib
 import dataclasses
+import lzma
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -226,13 +228,20 @@ def unpack(archive: Path, folder: Path) -> None:
                     _extract(zipped, one, folder, bar)
     except FileNotFoundError:
         raise UserError(f"{archive}: no such file") from None
-    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
+    except (
+        *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+        *(EOFError, RuntimeError, NotImplementedError),
+    ) as error:
         raise UserError(f"{archive}: not a zip archive that can be read: {error}") from None
 
 
 def _extract(zipped: zipfile.ZipFile, one: zipfile.ZipInfo, folder: Path, bar: Progress) -> None:
-    parts = [part for part in PurePosixPath(one.filename).parts if part not in {"..", "/"}]
+    parts = [part for part in one.filename.split("/") if part not in {"", ".", ".."}]
     target = folder.joinpath(*parts)
+    if not target.resolve().is_relative_to(folder.resolve()):
+        raise UserError(
+            f"{one.filename!r} in the archive names a place outside of it; not unpacked"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     left = one.file_size
     with zipped.open(one) as source, target.open("wb") as out:

@@ -91,7 +91,13 @@ def read_tf1(
     file = files.get("generator" if alone else "")
     layers, _ = own_entries(raw, file or prefix)
     if not raw.get("hanmo"):
-        layers = {n: known.layers[n] for n in known.layers if f"tags.{n}.weight" in tensors}
+        layers = dict(known.layers)
+    absent = [name for name in layers if f"tags.{name}.weight" not in tensors]
+    if absent and raw.get("hanmo"):
+        notes.append(f"its configuration lists label heads ({', '.join(absent)}); none is there")
+    layers = {name: labels for name, labels in layers.items() if name not in absent}
+    if absent and raw:
+        raw = {**raw, "hanmo": {**raw.get("hanmo", {}), "layers": _plain(layers)}}
     contents = Contents(
         encoder,
         tensors,
@@ -107,6 +113,10 @@ def read_tf1(
         theirs={rule.ours: rule.theirs for rule in rules.flat},
     )
     return contents, known
+
+
+def _plain(layers: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    return {name: list(labels) for name, labels in layers.items()}
 
 
 def _is_lone_generator(variables: Mapping[str, Stored], layout: Layout) -> bool:
@@ -169,15 +179,19 @@ def _layout(names: Iterable[str], prefix: Path, asked: str | None) -> Layout:
         return known[asked]
     there = set(names)
     fitting = [layout for layout in known.values() if there.issuperset(layout.marks)]
-    # A LERT without its heads has BERT's variables; its configuration's name tells it.
-    named = [one for one in fitting if (prefix.parent / one.configs[0]).is_file()]
     if not fitting:
         some = ", ".join(sorted(there)[:5])
         raise UserError(
             f"{prefix}: of no known layout ({', '.join(known)}); its first variables: {some}; "
             "give a layout with --layout, or say what program made it"
         )
-    return max(fitting, key=lambda one: (len(one.marks), one in named))
+
+    def likeness(one: Layout) -> tuple[int, bool, bool, bool]:
+        # A LERT without its heads has BERT's variables: its configuration's name tells it.
+        named = (prefix.parent / one.configs[0]).is_file()
+        return len(one.marks), bool(there.intersection(one.tells)), named, not one.tells
+
+    return max(fitting, key=likeness)
 
 
 def _named(variables: Mapping[str, Stored], rules: Rules, prefix: Path) -> dict[str, Stored]:

@@ -22,6 +22,8 @@ from hanmo.core.files import write_atomic, write_json
 from hanmo.model.families import FAMILIES
 from hanmo.text.vocab import VOCAB_FILE
 
+_EPSILON = 1e-12  # of tf.contrib.layers.layer_norm (facts/05)
+
 
 def write_tf1(
     contents: Contents, folder: Path, *, optimizer: bool = False
@@ -163,10 +165,14 @@ def _write_configs(contents: Contents, layout: Layout, folder: Path) -> list[str
     for half, name in halves:
         act, computable = layout.activation_there(half.config.hidden_act)
         if not computable:
-            act = next(iter(layout.activations), act)
             warning = [
                 f"{layout.title}'s own program computes another form of GELU than this model's "
                 f"({half.config.hidden_act}): its outputs there differ by up to some 1e-3"
             ]
+        if half.config.layer_norm_eps != _EPSILON:
+            warning.append(
+                f"{layout.title}'s own program normalises with an epsilon of {_EPSILON}, this "
+                f"model with {half.config.layer_norm_eps}"
+            )
         write_json(folder / name, their_config(half, act))
     return warning

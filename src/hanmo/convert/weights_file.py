@@ -69,7 +69,7 @@ def read_weights(path: Path) -> dict[str, Stored]:
             f"{path}: damaged, or a pickle that holds more than tensors, which hanmo does not run; "
             "expected plain weights, best as model.safetensors"
         ) from None
-    except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
+    except (SafetensorError, RuntimeError, EOFError, ValueError, TypeError) as error:
         raise UserError(f"{path}: damaged weights ({error}); fetch or make it again") from None
 
 
@@ -101,6 +101,8 @@ def write_weights(
     end = 0
     for name in sorted(tensors):
         tensor = tensors[name]
+        if tensor.dtype.name not in _DTYPES:
+            raise UserError(f"{name}: of type {tensor.dtype.name}, which safetensors has not")
         start, end = end, end + tensor.size * tensor.dtype.itemsize
         header[name] = {
             "dtype": _DTYPES[tensor.dtype.name],
@@ -118,12 +120,6 @@ def write_weights(
         stream.flush()
         os.fsync(stream.fileno())
     partial.replace(path)
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """Return what a safetensors file says of itself."""
-    with safe_open(path, "pt") as file:
-        return dict(file.metadata() or {})
 
 
 def _read_safetensors(path: Path) -> dict[str, Stored]:
@@ -161,10 +157,16 @@ def _read_pytorch(path: Path) -> dict[str, Stored]:
     except RuntimeError:  # files of before PyTorch 1.6 cannot be mapped
         mapped = False
         state = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+    sound = isinstance(state, dict) and all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    )
+    if not sound:
         raise UserError(
             f"{path}: holds {type(state).__name__}, expected a state dict: names and tensors"
         )
+    for name, value in state.items():
+        if value.layout != torch.strided or value.is_quantized or value.is_meta:
+            raise UserError(f"{path}: {name} is no plain tensor; expected one that is")
     return {name: _stored(tensor.detach(), mapped) for name, tensor in state.items()}
 
 

@@ -79,6 +79,9 @@ class Restorer:
         if (ids == self._tokenizer.mask_id).any():
             self.counts["unrestored_records"] += 1
             return
+        if not (ids == self._tokenizer.sep_id).any():  # nothing that ends a segment
+            self.counts["unrestored_records"] += 1
+            return
         mended = ids != originals
         n_labels = int(mended[np.unique(record.positions)].sum())
         self.counts["mended_labels"] += n_labels

@@ -202,7 +202,7 @@ def _configuration(folder: Path) -> dict[str, Any]:
         path = others[0]
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path}: not JSON: {error}") from None
     if not isinstance(raw, dict) or not raw.keys() & {"hidden_size", "dim"}:
         raise UserError(f"{path}: no hidden_size in it; expected the configuration of a model")

@@ -36,6 +36,19 @@ WEIGHT_FILES = (WEIGHTS, OLD_WEIGHTS)
 _PREFIX = "bert."
 _MLM_PREFIX = "cls.predictions."
 _POOLER = "bert.pooler."
+# Written by transformers beside what they repeat: ending of the file's name → our name of the
+# tensor that it must equal, or "" for a table of numbers 0, 1, 2 …
+_WORDS = "bert.embeddings.word_embeddings.weight"
+_REPEATED: Mapping[str, str] = {
+    "embeddings.position_ids": "",
+    "embeddings.token_type_ids": "",
+    "cls.predictions.decoder.weight": _WORDS,
+    "cls.predictions.decoder.bias": "cls.predictions.bias",
+    "predictions.decoder.weight": _WORDS,
+    "predictions.decoder.bias": "cls.predictions.bias",
+    "generator_lm_head.weight": _WORDS,
+    "vocab_projector.weight": _WORDS,
+}
 # Old names of layer normalisation, as in the first PyTorch conversions of TF checkpoints.
 _OLD_NAMES = ((".gamma", ".weight"), (".beta", ".bias"))
 
@@ -133,7 +146,13 @@ def load_masked_lm(folder: Path, *, dropout: float | None = None) -> MaskedLm:
         UserError: as `load_encoder`, or a folder without an MLM head.
     """
     layers = {name: tuple(tags) for name, tags in read_extra(folder).get("layers", {}).items()}
-    state = read_weights(folder)
+    given = read_tensors(folder)
+    ours = our_names(given, read_config(folder / CONFIG).family)
+    state = {ours[name]: tensor for name, tensor in given.items()}
+    for name, tensor in given.items():
+        wanted = state.get(original_of(name) or "")
+        if wanted is not None and not torch.equal(tensor, wanted):
+            raise UserError(untied(folder, name))
     if not any(name.startswith(_MLM_PREFIX) for name in state):
         generator = folder / "generator"
         if (generator / CONFIG).is_file():
@@ -241,6 +260,22 @@ def our_names(names: Iterable[str], family: Family) -> dict[str, str]:
     return {name: family.ours(new) for name, new in today.items()}
 
 
+def original_of(name: str) -> str | None:
+    """Return our name of what a file's tensor repeats; "" for counted tables; None: its own."""
+    for ending, original in _REPEATED.items():
+        if name == ending or name.endswith(f".{ending}"):
+            return original
+    return None
+
+
+def untied(path: Path, name: str) -> str:
+    """Say that an output matrix is not the embeddings."""
+    return (
+        f"{path}: {name} is a tensor of its own; hanmo's heads score pieces with "
+        f"{original_of(name)} in its place, as the published models do"
+    )
+
+
 def names_on_disk(names: Iterable[str], family: Family) -> dict[str, str]:
     """Name weights as transformers does: our name → the file's.
 
@@ -326,7 +361,10 @@ def _read_file(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+            raise UserError(f"{path}: holds no state dict; expected names and tensors")
+        return state
     except FileNotFoundError:
         raise UserError(f"{path}: missing, though config.json speaks of its heads") from None
     except pickle.UnpicklingError:
@@ -335,7 +373,7 @@ def _read_file(path: Path) -> dict[str, Tensor]:
             f"{path}: damaged, or a pickle that holds more than tensors, which hanmo does not run; "
             "expected plain weights, best as model.safetensors"
         ) from None
-    except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
+    except (SafetensorError, RuntimeError, EOFError, ValueError, TypeError) as error:
         raise UserError(f"{path}: damaged weights ({error}); fetch or make it again") from None
 
 

@@ -210,7 +210,7 @@ def read_raw_config(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path}: no such file; expected a model folder with config.json{_other_form(path)}"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path}: not JSON: {error}") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path}: holds {type(raw).__name__}, expected an object")
@@ -238,7 +238,7 @@ def config_of(raw: Mapping[str, Any], path: Path) -> EncoderConfig:
     """
     # Google's files do not say; only ALBERT's have groups of layers.
     family = raw.get("model_type", "albert" if "num_hidden_groups" in raw else "bert")
-    if family not in FAMILIES:
+    if not isinstance(family, str) or family not in FAMILIES:
         expected = ", ".join(FAMILIES)
         raise UserError(f"{path}: model_type {family!r}; expected one of {expected}")
     keys = FAMILIES[family].keys
@@ -254,7 +254,35 @@ def config_of(raw: Mapping[str, Any], path: Path) -> EncoderConfig:
     numbers = {key: raw[keys.get(key, key)] for key in fields if keys.get(key, key) in raw}
     if not FAMILIES[family].segments:
         numbers["type_vocab_size"] = 0
-    return EncoderConfig(**{**numbers, "model_type": family})
+    if raw.get("position_embedding_type", "absolute") != "absolute":
+        raise UserError(
+            f"{path}: position_embedding_type {raw['position_embedding_type']!r}; hanmo's encoders "
+            "have absolute positions"
+        )
+    for key, value in numbers.items():
+        _check_type(key, value, path)
+    try:
+        return EncoderConfig(**{**numbers, "model_type": family})
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _check_type(key: str, value: Any, path: Path) -> None:
+    """Refuse numbers that are texts and the like.
+
+    Raises:
+        UserError: of another type than the field's, or not positive.
+    """
+    kind = EncoderConfig.__dataclass_fields__[key].type
+    if kind in {int, "int"} or (key == "embedding_size" and value is not None):
+        least = 0 if key in {"type_vocab_size", "pad_token_id"} else 1
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise UserError(f"{path}: {key} {value!r}; expected a whole number from {least} on")
+    elif kind in {float, "float"}:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise UserError(f"{path}: {key} {value!r}; expected a number")
+    elif kind in {str, "str"} and not isinstance(value, str):
+        raise UserError(f"{path}: {key} {value!r}; expected a text")
 
 
 def hugging_face_config(config: EncoderConfig, architecture: str, **extra: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from convert_cases import LFS, converted, models, same_folder, save, shapes, small
+from convert_cases import LAYERS, LFS, converted, models, same_folder, save, shapes, small
 from hanmo.core.errors import UserError
 from hanmo.model.config import SIZES
 
@@ -264,3 +264,202 @@ def test_the_report_for_people(start: Path, tmp_path: Path) -> None:
         assert "looks trained (its output bias has moved" in text
     again = convert.run(convert.Config(str(start), tmp_path / "hf", to="hf"))["text"]
     assert "already there" in again
+
+
+def test_a_config_that_says_untied_is_corrected(start: Path, tmp_path: Path) -> None:
+    """The output matrix was the embeddings, so it is not written; the file must not ask for it."""
+    from safetensors.torch import save_file
+
+    transformers = pytest.importorskip("transformers")
+    raw = json.loads((start / "config.json").read_text())
+    (start / "config.json").write_text(json.dumps(raw | {"tie_word_embeddings": False}))
+    state = load_file(start / "model.safetensors")
+    words = state["bert.embeddings.word_embeddings.weight"]
+    state["cls.predictions.decoder.weight"] = words.clone()
+    state["cls.predictions.decoder.bias"] = state["cls.predictions.bias"].clone()
+    (start / "model.safetensors").unlink()
+    save_file(state, start / "model.safetensors", metadata={"format": "pt"})
+    converted(start, tmp_path / "out", "hf")
+    _, loaded = transformers.BertForMaskedLM.from_pretrained(
+        tmp_path / "out", output_loading_info=True
+    )
+    assert not loaded["missing_keys"]
+
+
+def test_prediction_refuses_an_output_matrix_of_its_own(start: Path) -> None:
+    from safetensors.torch import save_file
+
+    from hanmo.model.checkpoint import load_masked_lm
+
+    state = load_file(start / "model.safetensors")
+    words = state["bert.embeddings.word_embeddings.weight"]
+    (start / "manifest.json").unlink(missing_ok=True)
+    path = start / "model.safetensors"
+    path.unlink()
+    save_file({**state, "cls.predictions.decoder.weight": words.clone()}, path)
+    load_masked_lm(start)
+    save_file({**state, "cls.predictions.decoder.weight": words + 1}, path)
+    with pytest.raises(UserError, match=r"decoder\.weight is a tensor of its own"):
+        load_masked_lm(start)
+
+
+def test_the_source_is_never_in_the_way(start: Path, tmp_path: Path) -> None:
+    for source, out in (
+        (start / "model.safetensors", start),
+        (start, tmp_path),
+        (start / "model.safetensors", tmp_path),
+    ):
+        with pytest.raises(UserError, match="lies in"):
+            converted(source, out, "tf1", overwrite=True)
+    assert (start / "model.safetensors").is_file()
+
+
+def test_a_lert_without_all_its_heads(start: Path, tmp_path: Path) -> None:
+    """lert_config.json tells a LERT whose heads are gone: its gelu is the erf form."""
+    converted(start, tmp_path / "tf1", "tf1")
+    path = tmp_path / "tf1" / "lert_config.json"
+    raw = json.loads(path.read_text())
+    own = raw.pop("hanmo")
+    (tmp_path / "tf1" / "manifest.json").unlink()
+    path.write_text(json.dumps(raw))
+    pattern = ("cls/predictions/output_*_layer*",)
+    report = converted(tmp_path / "tf1", tmp_path / "out", "hf", ignore=pattern)
+    assert report["source"] == "TensorFlow 1 checkpoint (LERT)"
+    assert report["hidden_act"] == "gelu"
+    path.write_text(json.dumps(raw | {"hanmo": own}))  # fine-tuned by upstream's program
+    report = converted(tmp_path / "tf1", tmp_path / "tuned", "hf", ignore=pattern)
+    assert any("lists label heads" in note for note in report["notes"])
+    assert report["labels"] == {}
+
+
+@pytest.mark.parametrize("layers", [("ner",), ("ner", "dep"), ("pos",)])
+def test_some_of_lert_s_heads(layers: tuple[str, ...], tmp_path: Path) -> None:
+    from hanmo.model.masked_lm import MaskedLm
+
+    some = {name: LAYERS[name] for name in layers}
+    start = save(MaskedLm(shapes()["rbt3"], layers=some), tmp_path / "start")
+    converted(start, tmp_path / "tf1", "tf1")
+    assert (tmp_path / "tf1" / "lert_config.json").is_file()
+    converted(tmp_path / "tf1", tmp_path / "back", "hanmo")
+    same_folder(start, tmp_path / "back")
+
+
+@pytest.mark.parametrize("act", ["gelu_new", "gelu_pytorch_tanh", "gelu"])
+def test_upstream_s_programs_know_one_gelu(act: str, tmp_path: Path) -> None:
+    import dataclasses
+
+    from hanmo.model.masked_lm import MaskedLm
+
+    for layers, name in ((LAYERS, "lert"), ({}, "bert")):
+        config = dataclasses.replace(shapes()["rbt3"], hidden_act=act)
+        start = save(MaskedLm(config, layers=layers), tmp_path / f"{name}-{act}")
+        report = converted(start, tmp_path / f"{name}-tf1", "tf1")
+        raw = json.loads((tmp_path / f"{name}-tf1" / f"{name}_config.json").read_text())
+        assert raw["hidden_act"] == "gelu"
+        same = (act == "gelu") == (name == "lert")
+        assert same != any("another form of GELU" in note for note in report["notes"])
+
+
+def test_a_newer_step_wins(start: Path, tmp_path: Path) -> None:
+    from hanmo.convert.tf1.bundle import Bundle
+    from hanmo.convert.tf1.writer import TensorSource, write_bundle
+
+    raw = json.loads((start / "config.json").read_text())
+    raw["hanmo"]["step"] = 2
+    (start / "config.json").write_text(json.dumps(raw))
+    converted(start, tmp_path / "tf1", "tf1")
+    (tmp_path / "tf1" / "manifest.json").unlink()
+    bundle = Bundle(tmp_path / "tf1" / "lert_model.ckpt")
+    arrays = {name: bundle.read(name).copy() for name in bundle.names}
+    arrays["global_step"] = arrays["global_step"] * 0 + 9000
+    write_bundle(
+        tmp_path / "tf1" / "lert_model.ckpt",
+        [TensorSource(n, a.dtype, a.shape, lambda a=a: a) for n, a in arrays.items()],
+    )
+    converted(tmp_path / "tf1", tmp_path / "out", "hanmo")
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["hanmo"]["step"] == 9000
+
+
+def test_what_lies_beside_a_named_file_counts(start: Path, tmp_path: Path) -> None:
+    converted(start, tmp_path / "tf1", "tf1")
+    prefix = tmp_path / "tf1" / "lert_model.ckpt"
+    converted(prefix, tmp_path / "out", "hf")
+    path = tmp_path / "tf1" / "lert_config.json"
+    raw = json.loads(path.read_text())
+    path.write_text(json.dumps(raw | {"initializer_range": 0.03}))
+    with pytest.raises(UserError, match=r"the input beside/lert_config\.json holds something else"):
+        converted(prefix, tmp_path / "out", "hf")
+
+
+def test_moments_and_activation_of_both_halves(tmp_path: Path) -> None:
+    import dataclasses
+
+    import numpy as np
+
+    from hanmo.convert.contents import Stored
+    from hanmo.convert.folders import read_folder, write_folder
+
+    [(_, model), *_] = models(small(SIZES["electra-small"]))
+    start = read_folder(save(model, tmp_path / "start"))
+    slots = {
+        f"{name}/m": Stored.of(np.full(tensor.shape, 0.5, np.float32))
+        for name, tensor in start.tensors.items()
+    }
+    write_folder(dataclasses.replace(start, slots=slots), tmp_path / "full", optimizer=True)
+    converted(tmp_path / "full", tmp_path / "g", "hf", half="generator", keep_optimizer=True)
+    assert "cls.predictions.bias/m" in read_folder(tmp_path / "g").slots
+    converted(tmp_path / "full", tmp_path / "act", "hf", activation="relu")
+    for folder in (tmp_path / "act", tmp_path / "act" / "generator"):
+        assert json.loads((folder / "config.json").read_text())["hidden_act"] == "relu"
+    name = next(key for key in slots if key.endswith("query.weight/m"))
+    slots[name] = Stored.of(np.zeros((3, 5), np.float32))
+    write_folder(dataclasses.replace(start, slots=slots), tmp_path / "bad", optimizer=True)
+    with pytest.raises(UserError, match=r"query\.weight/m: \[3, 5\], expected"):
+        converted(tmp_path / "bad", tmp_path / "no", "tf1", keep_optimizer=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_size": "16"}, "hidden_size '16'; expected a whole number from 1"),
+        ({"num_attention_heads": 0}, "num_attention_heads 0; expected a whole number from 1"),
+        ({"type_vocab_size": None}, "type_vocab_size None"),
+        ({"hidden_act": None}, "hidden_act None; expected a text"),
+        ({"model_type": []}, "model_type"),
+        ({"num_hidden_layers": 3.0}, "num_hidden_layers 3.0"),
+        ({"hidden_dropout_prob": "a"}, "hidden_dropout_prob 'a'; expected a number"),
+        ({"vocab_size": -1}, "vocab_size -1"),
+        ({"position_embedding_type": "relative_key"}, "absolute positions"),
+        ({"num_attention_heads": 5}, r"config\.json: num_attention_heads: got 5"),
+        ({"hanmo": {"step": 10**30}}, '"hanmo" holds'),
+    ],
+)
+def test_configurations_that_are_none(
+    changes: dict[str, Any], message: str, start: Path, tmp_path: Path
+) -> None:
+    raw = json.loads((start / "config.json").read_text())
+    (start / "config.json").write_text(json.dumps(raw | changes))
+    with pytest.raises(UserError, match=message):
+        converted(start, tmp_path / "out", "tf1")
+
+
+def test_odd_files(start: Path, tmp_path: Path) -> None:
+    raw = json.loads((start / "config.json").read_text())
+    (start / "config.json").write_text(json.dumps(raw | {"architectures": 5}))
+    converted(start, tmp_path / "odd", "tf1")
+    (start / "config.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="not JSON"):
+        converted(start, tmp_path / "out", "tf1")
+    (start / "config.json").write_text(json.dumps(raw))
+    (start / "model.safetensors").unlink()
+    for state in ({1: torch.zeros(2)}, torch.zeros(2), {"a": torch.zeros(2, 2).to_sparse()}):
+        torch.save(state, start / "pytorch_model.bin")
+        with pytest.raises(UserError, match=r"state dict|no plain tensor"):
+            converted(start, tmp_path / "out", "tf1")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as out:
+        out.writestr("config.json", json.dumps(raw) * 50)
+    broken = bytearray((tmp_path / "a.zip").read_bytes())
+    broken[60:90] = bytes(30)
+    (tmp_path / "a.zip").write_bytes(broken)
+    with pytest.raises(UserError, match="not a zip archive that can be read"):
+        converted(tmp_path / "a.zip", tmp_path / "out", "tf1")

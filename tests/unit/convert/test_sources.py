@@ -47,11 +47,14 @@ def test_members_stay_below_the_folder(tf1: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(archive, "w") as out:
         out.writestr("../../outside.txt", "x")
         out.writestr("/rooted.json", "{}")
+        out.writestr(f"/{tmp_path}/twice.json", "{}")
         out.writestr("__MACOSX/._bert.index", "x")
         out.writestr("program.exe", "x")
     sources.unpack(archive, tmp_path / "below" / "there")
     found = {str(p.relative_to(tmp_path)) for p in (tmp_path / "below").rglob("*") if p.is_file()}
-    assert found == {"below/there/outside.txt", "below/there/rooted.json"}
+    inside = f"below/there{tmp_path}/twice.json"
+    assert found == {"below/there/outside.txt", "below/there/rooted.json", inside}
+    assert not (tmp_path / "twice.json").exists()
     assert not (tmp_path / "outside.txt").exists()
 
 

@@ -6,7 +6,8 @@ from hanmo.convert.names import Layout, dense, embeddings, heads, layer
 LAYOUT = Layout(
     title="LERT",
     family="bert",
-    marks=("bert/embeddings/word_embeddings", "cls/predictions/output_pos_layer/kernel"),
+    marks=("bert/embeddings/word_embeddings",),
+    tells=tuple(f"cls/predictions/output_{name}_layer/kernel" for name in TAGSETS),
     rules=(
         *embeddings("bert/embeddings", "bert.embeddings"),
         *layer("bert/encoder/layer_{i}", "bert.encoder.layer.{i}"),
