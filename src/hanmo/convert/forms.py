@@ -18,5 +18,5 @@ PARTS: Mapping[str, str] = {
     "label_heads": "linguistic heads",
     "classifier": "classifier of a task",
     "span_head": "span head of a task",
-    "own": "heads of hanmo's own",
+    "own": "further tensors",
 }
