@@ -53,7 +53,7 @@ class Config:
         half: Of an ELECTRA: discriminator or generator; by default both.
         ignore: Variables of a TensorFlow 1 checkpoint to leave out, as patterns with *.
         dtype: Write floating-point weights as float32, float16 or bfloat16; by default as they are.
-        keep_optimizer: Keep Adam's moments and the step, where there are any.
+        keep_optimizer: Keep Adam's moments, where there are any; the step is always kept.
         overwrite: Replace a folder that was converted with other settings.
     """
 
@@ -219,10 +219,10 @@ def _of_convert() -> Iterator[None]:
 
 
 def _removed(folder: Path) -> Callable[..., bool]:
-    """Remove what a refused conversion leaves: it is not continued."""
+    """Remove what a refused or failed conversion leaves: it is not continued."""
 
     def leave(kind: type[BaseException] | None, *_: object) -> bool:
-        if kind is not None and issubclass(kind, UserError):
+        if kind is not None and issubclass(kind, Exception):
             shutil.rmtree(folder, ignore_errors=True)
         return False
 

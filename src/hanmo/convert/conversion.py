@@ -192,9 +192,13 @@ def _write(
 
 
 def _back(folder: Path, to: str) -> Contents:
-    if to == "tf1":
-        return read_tf1(folder)[0]
-    return read_paddle(folder) if to == "paddle" else read_folder(folder)
+    """Read what was written; a refusal is hanmo's mistake here, not the user's."""
+    try:
+        if to == "tf1":
+            return read_tf1(folder)[0]
+        return read_paddle(folder) if to == "paddle" else read_folder(folder)
+    except UserError as error:
+        raise RuntimeError(f"what was written cannot be read back: {error}") from error
 
 
 def _compare(one: Contents, two: Contents, advance: Callable[[float], None]) -> list[str]:

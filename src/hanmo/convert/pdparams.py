@@ -6,7 +6,6 @@ is read by `pickled_arrays`, which runs nothing of it. Source: paddle.save's des
     write_parameters(Path("model_state.pdparams"), {"bert.pooler.dense.bias": stored})
 """
 
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from hanmo.convert.contents import Stored
 from hanmo.convert.git_lfs import refuse_pointer
 from hanmo.convert.pickled_arrays import Array, is_of_numbers, read_pickle, title
 from hanmo.core.errors import UserError
+from hanmo.core.files import replacing
 
 # The old module name is the one that every numpy finds.
 _RECONSTRUCT = b"cnumpy.core.multiarray\n_reconstruct\n"
@@ -36,9 +36,8 @@ def write_parameters(path: Path, tensors: Mapping[str, Stored]) -> None:
         tensors: in the order in which they are written; of floating-point or integer types. One
             that has several names is written once.
     """
-    partial = path.with_name(f".{path.name}.partial")
     numbers: dict[int, int] = {}  # identity of a tensor → its number in the pickle's memo
-    with partial.open("wb") as stream:
+    with replacing(path) as partial, partial.open("wb") as stream:
         stream.write(b"\x80\x04}")  # protocol 4, an empty dict
         for name, tensor in tensors.items():
             stream.write(_text(name))
@@ -53,9 +52,6 @@ def write_parameters(path: Path, tensors: Mapping[str, Stored]) -> None:
             stream.write(values.reshape(-1).view(np.uint8).data)
             stream.write(b"tb\x94s")  # the state of the array; its number; it, under its name
         stream.write(b".")
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
 
 
 def read_parameters(path: Path) -> dict[str, Stored]:

@@ -10,7 +10,6 @@ length (8 bytes, little-endian), a JSON header and the values. Source: its READM
 import functools
 import json
 import math
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ from hanmo.convert.contents import Stored
 from hanmo.convert.git_lfs import refuse_pointer
 from hanmo.core.artifact import checked
 from hanmo.core.errors import UserError
+from hanmo.core.files import replacing
 from hanmo.core.memory import release_mapped_pages
 
 # numpy's → the header's.
@@ -111,15 +111,11 @@ def write_weights(
         }
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as stream:
+    with replacing(path) as partial, partial.open("wb") as stream:
         stream.write(len(text).to_bytes(8, "little") + text)
         for name in sorted(tensors):
             values = np.ascontiguousarray(tensors[name].read())
             stream.write(values.reshape(-1).view(np.uint8).data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
 
 
 def _read_safetensors(path: Path) -> dict[str, Stored]:

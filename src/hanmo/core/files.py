@@ -7,6 +7,7 @@ and friends are ordinary characters in Chinese text and in BERT's vocabulary: fa
 """
 
 import bz2
+import contextlib
 import gzip
 import hashlib
 import io
@@ -157,14 +158,24 @@ def json_lines(path: Path, *, max_bytes: int = 64 * MEBIBYTE) -> Iterator[tuple[
 
 def write_atomic(path: Path, data: str | bytes) -> None:
     """Write a whole file under a temporary name, flush it to disk and rename it into place."""
-    raw = data.encode() if isinstance(data, str) else data
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary file to write; it is flushed to disk and renamed to `path` at the end.
+
+    Its suffix is that of `path`, so that it is packed alike. After an error it is removed, and what
+    stood under `path` is still there.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(raw)
-            stream.flush()
-            os.fsync(stream.fileno())
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:

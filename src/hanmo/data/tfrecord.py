@@ -12,9 +12,7 @@ core/lib/io/record_writer.h.
     write_records(Path("out.tfrecord"), [b"first", b"second"])
 """
 
-import os
 import struct
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,7 @@ from typing import IO
 
 from hanmo.core.crc import crc32c, masked
 from hanmo.core.errors import UserError
-from hanmo.core.files import MEBIBYTE, is_damage, open_bytes
+from hanmo.core.files import MEBIBYTE, is_damage, open_bytes, replacing
 
 LONGEST = 1 << 28  # bytes of one record; those of pre-training have some thousands
 _HEAD = struct.Struct("<QI")
@@ -179,24 +177,9 @@ def write_records(path: Path, records: Iterable[bytes]) -> int:
     Returns:
         The number of records.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
     n = 0
-    try:
-        with open_bytes(temporary, "wb") as stream:
-            for data in records:
-                stream.write(framed(data))
-                n += 1
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        error.filename = error.filename or str(path)  # a full disk does not say where
-        raise
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary, open_bytes(temporary, "wb") as stream:
+        for data in records:
+            stream.write(framed(data))
+            n += 1
     return n
