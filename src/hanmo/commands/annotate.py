@@ -60,9 +60,9 @@ def run(config: Config) -> dict[str, int | float]:
     """Make the sentences folder.
 
     Returns:
-        Counts: documents, sentences, words, characters, labels_LAYER for every layer, and
+        Counts: documents, sentences, words, characters, labels_LAYER for every layer,
         dropped_documents (without a sentence), dropped_characters (control characters and the
-        like).
+        like), and what the annotator counts of its own, such as cut_sentences.
 
     Raises:
         UserError: Bad settings or input, or not one sentence.
@@ -73,12 +73,15 @@ def run(config: Config) -> dict[str, int | float]:
     # Every option, so that a call that leaves defaults out is the same as one that gives them.
     options = {option.name: getattr(annotator, option.name) for option in fields(annotator)}
     config = replace(config, options=options)
+    # Where and how fast the annotator works may change between a run and its continuation.
+    content = [x.name for x in fields(annotator) if x.metadata.get("content", True)]
+    settings = replace(config, options={name: options[name] for name in content})
     parts = _parts(config.corpus, reads_files=hasattr(annotator, "read_documents"))
     inputs = {f"{number:06d} {path.name}": path for number, path in enumerate(config.corpus)}
     for number, path in enumerate(getattr(annotator, "sources", ())):
         inputs[f"annotator {number}"] = path
     with building(
-        config.out, kind="sentences", config=config, inputs=inputs, overwrite=config.overwrite
+        config.out, kind="sentences", config=settings, inputs=inputs, overwrite=config.overwrite
     ) as build:
         if build.finished:
             return build.counts
@@ -168,7 +171,7 @@ def _annotated(
     """Yield document ids and annotated sentences, checked and counted."""
     texts = _texts(documents, counts)
     while batch := list(islice(texts, BATCH)):
-        sentences = annotator.annotate([text for _, text in batch])
+        sentences = _call(annotator, [text for _, text in batch], counts)
         if len(sentences) != len(batch):
             raise UserError(
                 f"{source}: the annotator returned {len(sentences)} sentences for {len(batch)}"
@@ -177,6 +180,15 @@ def _annotated(
             sentence.validate(f"{source}: document {document!r}")
             _count(sentence, counts)
             yield document, sentence
+
+
+def _call(annotator: Annotator, texts: list[str], counts: Counter[str]) -> list[Sentence]:
+    """Annotate texts; count what the annotator says that it had to do to them."""
+    if not hasattr(annotator, "annotate_counted"):
+        return annotator.annotate(texts)
+    sentences, found = annotator.annotate_counted(texts)
+    counts.update(found)
+    return list(sentences)
 
 
 def _texts(documents: Documents, counts: Counter[str]) -> Iterator[tuple[str, str]]:
