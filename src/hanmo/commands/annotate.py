@@ -22,6 +22,7 @@ from hanmo.core import registry
 from hanmo.core.artifact import building, checked, read_manifest
 from hanmo.core.errors import UserError, nearest
 from hanmo.core.execute import run_tasks
+from hanmo.core.executor import make_executor
 from hanmo.core.files import json_lines
 from hanmo.text.normalize import normalize
 from hanmo.text.sentences import split_sentences
@@ -42,7 +43,9 @@ class Config:
         out: Folder to make.
         annotator: Name of an annotator, a dotted module, or a path to a .py file.
         max_chars: Longest sentence in characters; a longer one is cut at a comma or blank.
-        workers: Processes.
+        workers: How many tasks run at a time.
+        executor: Where tasks run: processes here, a Ray or a Slurm cluster (docs/scaling.md).
+        executor_options: Options of the executor, each KEY=VALUE.
         overwrite: Replace a folder that was made with other settings.
         options: Options of the annotator by name.
     """
@@ -52,6 +55,8 @@ class Config:
     annotator: str = "crf"
     max_chars: int = 500
     workers: int = 1
+    executor: str = "local"
+    executor_options: list[str] = field(default_factory=list[str])
     overwrite: bool = False
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -73,6 +78,7 @@ def run(config: Config) -> dict[str, int | float]:
     # Every option, so that a call that leaves defaults out is the same as one that gives them.
     options = {option.name: getattr(annotator, option.name) for option in fields(annotator)}
     config = replace(config, options=options)
+    executor = make_executor(config.executor, config.executor_options)
     parts = _parts(config.corpus, reads_files=hasattr(annotator, "read_documents"))
     inputs = {f"{number:06d} {path.name}": path for number, path in enumerate(config.corpus)}
     for number, path in enumerate(getattr(annotator, "sources", ())):
@@ -84,9 +90,16 @@ def run(config: Config) -> dict[str, int | float]:
             return build.counts
         step = partial(_annotate_part, config, parts, build.dir)
         total: Counter[str] = Counter()
-        state, workers = build.state_dir / "tasks", config.workers
-        title = f"annotate ({config.annotator})"
-        for counts in run_tasks(step, len(parts), workers=workers, state_dir=state, title=title):
+        made = run_tasks(
+            step,
+            len(parts),
+            workers=config.workers,
+            state_dir=build.state_dir / "tasks",
+            title=f"annotate ({config.annotator})",
+            executor=executor,
+            names=[part.path for part in parts],
+        )
+        for counts in made:
             total.update(counts)
         if not total["sentences"]:
             shutil.rmtree(build.dir)  # nothing to continue

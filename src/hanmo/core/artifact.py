@@ -31,7 +31,8 @@ STATE = ".state"
 _STARTED = "building.json"
 _REFUSED = "refused"  # beside it: the last run ended with a mistake of the user's
 # Settings that change how a stage runs but not what it makes.
-_NOT_CONTENT = frozenset({"out", "workers", "overwrite", "resume", "config"})
+_HOW = frozenset({"workers", "executor", "executor_options", "overwrite", "resume"})
+_NOT_CONTENT = _HOW | {"out", "config"}
 
 
 class OtherSettingsError(UserError):
