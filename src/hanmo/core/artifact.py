@@ -7,8 +7,7 @@
 
 The folder is `OUT.partial` until everything is written; then the manifest (kind, version,
 resolved configuration, digests of inputs and files, counts) is written last and the folder is
-renamed. A killed stage leaves `OUT.partial`, which the same command continues. Docs:
-docs/formats.md.
+renamed. A killed stage leaves `OUT.partial`, which the same command continues (docs/formats.md).
 """
 
 import contextlib
