@@ -11,6 +11,7 @@ Example: ``write_part(Path("part-00000.parquet"), [("news-1", sentence)])``
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from hanmo.core.artifact import checked
 from hanmo.core.errors import UserError
 
 ROW_GROUP = 4096  # rows in memory at a time
+LAYERS = tuple(TAGSETS)
 
 
 def write_part(path: Path, rows: Iterable[tuple[str, Sentence]]) -> int:
@@ -61,19 +63,34 @@ def read_part(path: Path) -> Iterator[tuple[str, Sentence]]:
         UserError: The file is absent, damaged, not the one that its folder's manifest names, or
             lacks a column.
     """
+    with open_part(path) as table:
+        for batch in table.iter_batches(batch_size=ROW_GROUP):
+            for row in batch.to_pylist():
+                yield Sentence.from_row(row)
+
+
+@contextmanager
+def open_part(path: Path, **options: Any) -> Iterator[Any]:
+    """Open a part as pyarrow's `ParquetFile`; what goes wrong while it is read is explained.
+
+    Args:
+        path: The part.
+        options: Of `ParquetFile`.
+
+    Raises:
+        UserError: As `read_part`.
+    """
     import pyarrow
     from pyarrow import parquet
 
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        with parquet.ParquetFile(checked(path)) as table:
+        with parquet.ParquetFile(checked(path), **options) as table:
             missing = [name for name in _schema().names if name not in table.schema_arrow.names]
             if missing:
                 raise UserError(f"{path}: no column {missing[0]!r}; expected a part of sentences")
-            for batch in table.iter_batches(batch_size=ROW_GROUP):
-                for row in batch.to_pylist():
-                    yield Sentence.from_row(row)
+            yield table
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise UserError(f"{path}: damaged Parquet file ({error}); make the folder again") from None
 
@@ -81,6 +98,6 @@ def read_part(path: Path) -> Iterator[tuple[str, Sentence]]:
 def _schema() -> Any:
     import pyarrow as pa
 
-    layers = [(layer, pa.list_(pa.string())) for layer in TAGSETS]
+    layers = [(layer, pa.list_(pa.string())) for layer in LAYERS]
     words = [("words", pa.list_(pa.string())), ("starts", pa.list_(pa.int32()))]
     return pa.schema([("doc_id", pa.string()), ("text", pa.string()), *words, *layers])

@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from hanmo.annotate.store import read_part
+from hanmo.annotate.columns import read_columns
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.core.artifact import building, read_manifest
 from hanmo.core.config import following
@@ -32,7 +32,7 @@ from hanmo.core.execute import run_tasks
 from hanmo.core.executor import make_executor
 from hanmo.core.flags import hyphens
 from hanmo.core.log import Progress, say
-from hanmo.data.encode import NerLevel, encode_documents
+from hanmo.data.encode import NerLevel, encode_columns
 from hanmo.data.pairing import PARTNERS
 from hanmo.data.shard_file import Legend, read_shard, write_shard
 from hanmo.data.shards import KIND, SHARD_PIECES, ShardWriter
@@ -219,7 +219,7 @@ def _encode_part(
     parts: list[Path], work: Path, tokenizer: Tokenizer, ner_level: NerLevel, number: int
 ) -> dict[str, int]:
     """Encode one part into a shard file of its own."""
-    documents, counts = encode_documents(read_part(parts[number]), tokenizer, ner_level=ner_level)
+    documents, counts = encode_columns(read_columns(parts[number]), tokenizer, ner_level=ner_level)
     layers = {name: TAGSETS[name] for name in documents.layers}
     write_shard(_part_path(work, number), documents, Legend(layers, {}, tokenizer.size, ""))
     return dict(counts)
