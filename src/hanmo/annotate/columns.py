@@ -1,26 +1,23 @@
-"""Many sentences as flat arrays: what the encoder reads, without an object for every word.
+"""Many sentences as flat arrays: what is stored and encoded, without an object for every word.
 
-In: rows (document id, `Sentence`), or batches of a part's Parquet file. Out: `Columns`. A part is
-read some ten times as fast as by rows, because labels stay the numbers that the file keeps them as.
+In: rows (document id, `Sentence`), or what a quick annotator finds. Out: `Columns`, checked as
+sentences are.
 
-    for columns in read_columns(Path("work/sentences/part-00000.parquet")): ...
+    columns_of([("news-1", sentence)]).words    # int64 [W, 2]
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, pairwise
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hanmo.annotate.sentence import Sentence
-from hanmo.annotate.store import LAYERS, open_part
-from hanmo.annotate.tagsets import MISSING, TAGSETS, label_ids
+from hanmo.annotate.tagsets import TAGSETS, label_ids
 
 BLOCK = 4096  # sentences at once
-_LISTED = ("words", *LAYERS)
 Row = tuple[str, Sentence]
 
 
@@ -47,6 +44,67 @@ class Columns:
     def changes(self) -> NDArray[np.bool_]:
         """Bool [S], whether the document of a sentence is not that of the one before."""
         return np.array([False, *(one != two for one, two in pairwise(self.documents))], np.bool_)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """int64 [S], characters of each text."""
+        return np.fromiter(map(len, self.texts), dtype=np.int64, count=len(self.texts))
+
+    def placed(self) -> NDArray[np.int64]:
+        """int64 [W, 2], the words' spans in the texts one after another."""
+        shifts = np.cumsum(self.lengths) - self.lengths
+        return self.words + np.repeat(shifts, self.n_words)[:, None]
+
+    def sentences(self) -> Iterator[Sentence]:
+        """Yield the sentences; a layer without one label in a sentence is left out there."""
+        ends = np.cumsum(self.n_words).tolist()
+        words = [(start, end) for start, end in self.words.tolist()]
+        named = {layer: _names(layer, ids) for layer, ids in self.layers.items()}
+        for text, start, end in zip(self.texts, [0, *ends], ends, strict=False):
+            layers = {layer: tuple(labels[start:end]) for layer, labels in named.items()}
+            kept = {layer: labels for layer, labels in layers.items() if any(labels) or not labels}
+            yield Sentence(text, tuple(words[start:end]), kept)
+
+    def validate(self, where: str = "sentences") -> None:
+        """Check spans and label ids, as `Sentence.validate` does.
+
+        Raises:
+            UserError: At the first sentence with something wrong.
+        """
+        if self._fits():
+            return
+        for name, sentence in zip(self.documents, self.sentences(), strict=True):
+            sentence.validate(f"{where}: document {name!r}")
+        raise AssertionError("columns and sentences are checked by different rules")
+
+    def _fits(self) -> bool:
+        lengths, places = self.lengths, self.placed()
+        starts, ends = places[:, 0], places[:, 1]
+        text_ends = np.repeat(np.cumsum(lengths), self.n_words)
+        text_starts = text_ends - np.repeat(lengths, self.n_words)
+        if not ((starts < ends) & (starts >= text_starts) & (ends <= text_ends)).all():
+            return False
+        if (starts[1:] < ends[:-1]).any():
+            return False
+        # +1 where a word starts, -1 where it ends: 0 is outside of all words.
+        n = int(lengths.sum())
+        steps = np.bincount(starts, minlength=n + 1) - np.bincount(ends, minlength=n + 1)
+        outside = np.flatnonzero(np.cumsum(steps)[:n] == 0)
+        codes = np.frombuffer("".join(self.texts).encode("utf-32-le", "surrogatepass"), "<u4")
+        return bool(blank_characters()[codes[outside]].all())
+
+
+@cache
+def blank_characters() -> NDArray[np.bool_]:
+    """Bool [code points], whether Python calls the character white space."""
+    table = np.zeros(0x110000, dtype=np.bool_)
+    table[[code for code in range(0x3001) if chr(code).isspace()]] = True  # the last is U+3000
+    return table
+
+
+def _names(layer: str, ids: NDArray[np.int8]) -> list[str | None]:
+    tags = (*TAGSETS[layer], None)  # -1 is the last
+    return [tags[number] for number in ids.tolist()]
 
 
 def columns_of(rows: Sequence[Row]) -> Columns:
@@ -91,75 +149,3 @@ def blocks_of(rows: Iterable[Row]) -> Iterator[Columns]:
             block = []
     if block:
         yield columns_of(block)
-
-
-def read_columns(path: Path) -> Iterator[Columns]:
-    """Yield the sentences of a part of a sentences folder, a block at a time.
-
-    Raises:
-        UserError: as `hanmo.annotate.store.read_part`, and what `columns_of` raises.
-    """
-    dictionaries = [f"{name}.list.element" for name in _LISTED]
-    with open_part(path, read_dictionary=[*dictionaries, "doc_id"]) as table:
-        for batch in table.iter_batches(batch_size=BLOCK):
-            yield _columns(batch)
-
-
-def _columns(batch: Any) -> Columns:
-    """Turn a batch of rows of a part into columns."""
-    texts = batch.column("text").to_pylist()
-    n_words = _lengths(batch.column("words"))
-    starts = np.asarray(batch.column("starts").flatten(), dtype=np.int64)
-    lengths = _through(batch.column("words").flatten(), lambda words: [len(x) for x in words])
-    same = len(starts) == len(lengths) and (_lengths(batch.column("starts")) == n_words).all()
-    layers = {}
-    for name in LAYERS:
-        column = batch.column(name)
-        if column.null_count < len(column):
-            layers[name] = _layer(name, column, n_words)
-            same = same and layers[name] is not None
-    ends = starts + lengths if same else starts
-    found = Columns(
-        texts,
-        batch.column("doc_id").to_pylist(),
-        n_words,
-        np.stack([starts, ends], axis=1),
-        {name: ids for name, ids in layers.items() if ids is not None},
-    )
-    if not same or _outside(found):
-        return columns_of([Sentence.from_row(row) for row in batch.to_pylist()])  # says what
-    return found
-
-
-def _outside(columns: Columns) -> bool:
-    """Whether a word ends behind its text."""
-    has_words = columns.n_words > 0
-    last = np.cumsum(columns.n_words)[has_words] - 1
-    lengths = np.fromiter(map(len, columns.texts), dtype=np.int64, count=len(columns.texts))
-    return bool((columns.words[last, 1] > lengths[has_words]).any())
-
-
-def _lengths(column: Any) -> NDArray[np.int64]:
-    """int64 [S], items of each list; 0 where it is null."""
-    import pyarrow.compute as pc
-
-    return np.asarray(pc.fill_null(pc.list_value_length(column), 0), dtype=np.int64)
-
-
-def _through(items: Any, values: Any) -> NDArray[np.int64]:
-    """Map a dictionary array by a function of its dictionary; -1 for null."""
-    table = np.array([*values(items.dictionary.to_pylist()), MISSING], dtype=np.int64)
-    return table[np.asarray(items.indices.fill_null(len(table) - 1))]
-
-
-def _layer(name: str, column: Any, n_words: NDArray[np.int64]) -> NDArray[np.int8] | None:
-    """int8 [W]; None where a sentence has not as many labels as words."""
-    present = np.asarray(column.is_valid())
-    if (_lengths(column)[present] != n_words[present]).any():
-        return None
-    found = _through(column.flatten(), lambda labels: label_ids(name, labels)).astype(np.int8)
-    if present.all():
-        return found
-    ids = np.full(int(n_words.sum()), MISSING, dtype=np.int8)
-    ids[np.repeat(present, n_words)] = found
-    return ids

@@ -137,7 +137,8 @@ class Annotator(Protocol):
     Each file in `annotators/` exposes a frozen dataclass called `Annotator` whose fields are its
     options. One that reads pre-annotated files also has
     ``read_documents(path) -> Iterator[tuple[str, list[str]]]``: document ids and their sentences in
-    the form that `annotate` takes.
+    the form that `annotate` takes. A quick one also has ``columns(texts) -> Columns``, which
+    `hanmo annotate` prefers: the same sentences as flat arrays, all of them with all of `layers`.
     """
 
     @property

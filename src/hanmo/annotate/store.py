@@ -35,17 +35,27 @@ def write_part(path: Path, rows: Iterable[tuple[str, Sentence]]) -> int:
     Returns:
         The number of rows.
     """
-    from pyarrow import Table, parquet
+    from pyarrow import Table
+
+    n_rows, source = 0, iter(rows)
+    with writing(path) as writer:
+        while group := [sentence.to_row(key) for key, sentence in islice(source, ROW_GROUP)]:
+            writer.write_table(Table.from_pylist(group, schema=schema()))
+            n_rows += len(group)
+    return n_rows
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Any]:
+    """Give pyarrow's writer of a part that gets its name when all of it is on the disk."""
+    from pyarrow import parquet
 
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
-    temporary, schema, n_rows = Path(name), _schema(), 0
+    temporary = Path(name)
     try:
-        with parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
-            source = iter(rows)
-            while group := [sentence.to_row(key) for key, sentence in islice(source, ROW_GROUP)]:
-                writer.write_table(Table.from_pylist(group, schema=schema))
-                n_rows += len(group)
+        with parquet.ParquetWriter(temporary, schema(), compression="zstd") as writer:
+            yield writer
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o644)
@@ -53,7 +63,6 @@ def write_part(path: Path, rows: Iterable[tuple[str, Sentence]]) -> int:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    return n_rows
 
 
 def read_part(path: Path) -> Iterator[tuple[str, Sentence]]:
@@ -87,7 +96,7 @@ def open_part(path: Path, **options: Any) -> Iterator[Any]:
         raise UserError(f"{path}: no such file")
     try:
         with parquet.ParquetFile(checked(path), **options) as table:
-            missing = [name for name in _schema().names if name not in table.schema_arrow.names]
+            missing = [name for name in schema().names if name not in table.schema_arrow.names]
             if missing:
                 raise UserError(f"{path}: no column {missing[0]!r}; expected a part of sentences")
             yield table
@@ -95,7 +104,8 @@ def open_part(path: Path, **options: Any) -> Iterator[Any]:
         raise UserError(f"{path}: damaged Parquet file ({error}); make the folder again") from None
 
 
-def _schema() -> Any:
+def schema() -> Any:
+    """Return the columns of a part, as pyarrow has them."""
     import pyarrow as pa
 
     layers = [(layer, pa.list_(pa.string())) for layer in LAYERS]

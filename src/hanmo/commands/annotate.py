@@ -16,8 +16,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from hanmo.annotate.column_store import write_columns
+from hanmo.annotate.columns import Columns
 from hanmo.annotate.sentence import Annotator, Sentence
-from hanmo.annotate.store import write_part
+from hanmo.annotate.store import ROW_GROUP, write_part
+from hanmo.annotate.tagsets import MISSING
 from hanmo.core import registry
 from hanmo.core.artifact import building, checked, read_manifest
 from hanmo.core.errors import UserError, nearest
@@ -161,8 +164,11 @@ def _annotate_part(config: Config, parts: list[_Part], folder: Path, number: int
     else:
         read: Callable[[Path], Documents] = getattr(annotator, "read_documents")  # noqa: B009
         documents = read(part.path)
-    rows = _annotated(annotator, documents, str(part.path), counts)
-    write_part(folder / f"part-{number:05d}.parquet", rows)
+    path, source = folder / f"part-{number:05d}.parquet", str(part.path)
+    if hasattr(annotator, "columns"):
+        write_columns(path, _in_columns(annotator, documents, source, counts))
+    else:
+        write_part(path, _annotated(annotator, documents, source, counts))
     return dict(counts)
 
 
@@ -190,6 +196,25 @@ def _annotated(
             sentence.validate(f"{source}: document {document!r}")
             _count(sentence, counts)
             yield document, sentence
+
+
+def _in_columns(
+    annotator: Any, documents: Documents, source: str, counts: Counter[str]
+) -> Iterator[Columns]:
+    """Yield blocks of annotated sentences, checked and counted."""
+    texts = _texts(documents, counts)
+    while batch := list(islice(texts, ROW_GROUP)):
+        found: Columns = annotator.columns([text for _, text in batch])
+        if list(found.texts) != [text for _, text in batch]:
+            raise UserError(f"{source}: the annotator returned other sentences than it was given")
+        found = replace(found, documents=[document for document, _ in batch])
+        found.validate(source)
+        counts["sentences"] += len(batch)
+        counts["words"] += len(found.words)
+        counts["characters"] += int(found.lengths.sum())
+        for layer, ids in found.layers.items():
+            counts[f"labels_{layer}"] += int((ids != MISSING).sum())
+        yield found
 
 
 def _texts(documents: Documents, counts: Counter[str]) -> Iterator[tuple[str, str]]:

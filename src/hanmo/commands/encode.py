@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from hanmo.annotate.columns import read_columns
+from hanmo.annotate.column_store import read_columns
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.core.artifact import building, read_manifest
 from hanmo.core.config import following

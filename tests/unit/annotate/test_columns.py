@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanmo.annotate import columns
-from hanmo.annotate.columns import Columns, blocks_of, columns_of, read_columns
+from hanmo.annotate.column_store import read_columns, write_columns
+from hanmo.annotate.columns import Columns, blocks_of, columns_of
 from hanmo.annotate.sentence import Sentence
 from hanmo.annotate.store import write_part
 from hanmo.annotate.tagsets import TAGSETS
@@ -101,3 +102,52 @@ def test_a_damaged_part_is_refused_by_name(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(UserError, match=r"part-00000\.parquet: damaged Parquet file"):
         list(read_columns(path))
+
+
+@settings(deadline=None)
+@given(rows=rows_strategy)
+def test_columns_and_rows_write_the_same_bytes(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, Sentence]]
+) -> None:
+    """Where all sentences have the same layers, as quick annotators give them."""
+    layers = set.intersection(*(set(one.layers) for _, one in rows)) if rows else set()
+    rows = [
+        (name, Sentence(one.text, one.words, {k: one.layers[k] for k in one.layers if k in layers}))
+        for name, one in rows
+    ]
+    folder = tmp_path_factory.mktemp("part")
+    write_part(folder / "rows.parquet", rows)
+    write_columns(folder / "columns.parquet", blocks_of(rows))
+    assert (folder / "rows.parquet").read_bytes() == (folder / "columns.parquet").read_bytes()
+
+
+@given(rows=rows_strategy)
+def test_sentences_come_back(rows: list[tuple[str, Sentence]]) -> None:
+    made = columns_of(rows)
+    made.validate()
+    for (_, one), back in zip(rows, made.sentences(), strict=True):
+        assert (back.text, back.words) == (one.text, one.words)
+        for layer in TAGSETS:
+            labels = one.layers.get(layer, ())
+            assert [*back.layers.get(layer, ())] == ([*labels] if any(labels) else [])
+
+
+@given(
+    text=st.text("中国 \u3000\x1fa", max_size=6),
+    words=st.lists(st.tuples(st.integers(-1, 7), st.integers(-1, 7)), max_size=4),
+)
+def test_columns_are_checked_as_sentences_are(text: str, words: list[tuple[int, int]]) -> None:
+    spans = np.array(words, dtype=np.int64).reshape(-1, 2)
+    both = [Sentence("中", ((0, 1),), {}), Sentence(text, tuple(words), {})]
+    made = Columns(
+        ["中", text], ["a", "b"], np.array([1, len(words)]), np.concatenate([[[0, 1]], spans]), {}
+    )
+    try:
+        for one in both:
+            one.validate("s: document 'b'")
+    except UserError as error:
+        with pytest.raises(UserError) as caught:
+            made.validate("s")
+        assert str(caught.value) == str(error)
+    else:
+        made.validate("s")
