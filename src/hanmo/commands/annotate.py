@@ -27,12 +27,13 @@ from hanmo.core.errors import UserError, nearest
 from hanmo.core.execute import run_tasks
 from hanmo.core.executor import make_executor
 from hanmo.core.files import json_lines
-from hanmo.text.normalize import normalize
+from hanmo.text.normalize import normalize_all
 from hanmo.text.sentences import split_sentences
 
 ANNOTATORS = "hanmo.annotate.annotators"
 PLUGIN = {"annotator": (ANNOTATORS, "Annotator")}
 BATCH = 256  # sentences that an annotator gets at a time
+GROUP_CHARS = 50_000  # of documents that are cleaned together
 
 Documents: TypeAlias = Iterable[tuple[str, list[str]]]  # id, sentences
 
@@ -174,11 +175,25 @@ def _annotate_part(config: Config, parts: list[_Part], folder: Path, number: int
 
 def _split_documents(path: Path, max_chars: int, counts: Counter[str]) -> Documents:
     """Yield the documents of a corpus part with their sentences."""
-    for _, record in json_lines(checked(path)):
-        text = normalize(record["text"]).text
-        counts["dropped_characters"] += len(record["text"]) - len(text)
-        spans = split_sentences(text, max_chars=max_chars)
-        yield record["id"], [text[start:end] for start, end in spans]
+    for group in _groups(record for _, record in json_lines(checked(path))):
+        for record, text in zip(group, normalize_all([one["text"] for one in group]), strict=True):
+            counts["dropped_characters"] += len(record["text"]) - len(text)
+            spans = split_sentences(text, max_chars=max_chars)
+            yield record["id"], [text[start:end] for start, end in spans]
+
+
+def _groups(records: Iterable[Any]) -> Iterator[list[Any]]:
+    """Group documents by their length, so that cleaning them together needs bounded memory."""
+    group: list[Any] = []
+    n_chars = 0
+    for record in records:
+        group.append(record)
+        n_chars += len(record["text"])
+        if n_chars >= GROUP_CHARS:
+            yield group
+            group, n_chars = [], 0
+    if group:
+        yield group
 
 
 def _annotated(
