@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from hanmo.core import registry
 from hanmo.core.errors import UserError
@@ -85,7 +86,14 @@ def cluster() -> Iterator[None]:
         os.environ.update(before)
 
 
-@pytest.fixture(params=NAMES)
+def marked(name: str) -> ParameterSet:
+    """Ray keeps the processes that it started until the interpreter ends."""
+    ignored = ("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+    marks = [pytest.mark.slow, pytest.mark.filterwarnings(*ignored)] if name == "ray" else []
+    return pytest.param(name, marks=marks)
+
+
+@pytest.fixture(params=[marked(name) for name in NAMES])
 def executor(request: pytest.FixtureRequest, cluster: None) -> str:
     name = str(request.param)
     if name == "ray":
