@@ -10,7 +10,7 @@ Example: ``write_part(Path("part-00000.parquet"), [("news-1", sentence)])``
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,21 @@ def read_part(path: Path) -> Iterator[tuple[str, Sentence]]:
         UserError: The file is absent, damaged, not the one that its folder's manifest names, or
             lacks a column.
     """
+    for batch in read_batches(path):
+        for row in batch.to_pylist():
+            yield Sentence.from_row(row)
+
+
+def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """Yield record batches of at most `ROW_GROUP` rows, for who counts columns and not sentences.
+
+    Args:
+        path: One part.
+        columns: Names of the columns to read; default: all.
+
+    Raises:
+        UserError: As `read_part`.
+    """
     import pyarrow
     from pyarrow import parquet
 
@@ -71,9 +86,7 @@ def read_part(path: Path) -> Iterator[tuple[str, Sentence]]:
             missing = [name for name in _schema().names if name not in table.schema_arrow.names]
             if missing:
                 raise UserError(f"{path}: no column {missing[0]!r}; expected a part of sentences")
-            for batch in table.iter_batches(batch_size=ROW_GROUP):
-                for row in batch.to_pylist():
-                    yield Sentence.from_row(row)
+            yield from table.iter_batches(batch_size=ROW_GROUP, columns=columns)
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise UserError(f"{path}: damaged Parquet file ({error}); make the folder again") from None
 
