@@ -7,6 +7,7 @@ and one block is in memory at a time.
     tally, read = count(folder, everything=False, tokenizer=None)
 """
 
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -147,17 +148,23 @@ def _add_pieces(tally: Tally, texts: Sequence[str], tokenizer: Tokenizer) -> Non
     _add_ids(tally, ids, tokenizer)
     for text, encoding in zip(texts, encodings, strict=True):
         for start, end in encoding.spans[encoding.ids == tokenizer.unk_id].tolist():
-            guilty = [c for c in dict.fromkeys(text[start:end]) if _is_unknown(tokenizer, c)]
-            tally.unknown.update(guilty or [TOO_LONG])
+            tally.unknown.update(_guilty(tokenizer, text[start:end]))
+
+
+def _guilty(tokenizer: Tokenizer, text: str) -> list[str]:
+    """Return the characters for which a text has become [UNK]."""
+    if len(text) == 1:
+        return [text]
+    return [c for c in dict.fromkeys(text) if _is_unknown(tokenizer, c)] or [TOO_LONG]
 
 
 @lru_cache(maxsize=1 << 16)
 def _is_unknown(tokenizer: Tokenizer, character: str) -> bool:
-    """Whether a character cannot stand in the middle of a word, or alone."""
-    ids = tokenizer.encode(character).ids
-    alone = len(ids) > 0 and tokenizer.unk_id in ids
-    behind = all(f"##{tokenizer.vocab[one]}" in tokenizer.id_of for one in ids.tolist())
-    return alone or (character.isalnum() and not behind)
+    """Whether a character is a piece neither at the beginning of a word nor inside one."""
+    split = unicodedata.normalize("NFD", character.lower())
+    plain = "".join(one for one in split if unicodedata.category(one) != "Mn")
+    alone = tokenizer.unk_id in tokenizer.encode(character).ids
+    return alone and f"##{plain}" not in tokenizer.id_of
 
 
 def _add_ids(tally: Tally, ids: NDArray[Any], tokenizer: Tokenizer) -> None:
