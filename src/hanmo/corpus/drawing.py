@@ -1,8 +1,9 @@
 """Sentences drawn evenly from a corpus, to look at before all of it is worked on.
 
-In: parts of corpus folders. Out: some sentences with their documents' ids, in the order of the
-corpus, at equal distances in its text: a part and a document give as many as their share of it. A
-part is read twice, as a stream; the same parts give the same sentences.
+In: parts of corpus folders; of many, some that lie evenly among them. Out: some sentences with
+their documents' ids, in the order of the corpus, at equal distances in its text: a part and a
+document give as many as their share of it. A part is read twice, as a stream; the same parts give
+the same sentences.
 
     drawn = draw(parts, 20, max_chars=500)
 """
@@ -17,6 +18,8 @@ from hanmo.core.files import json_lines
 from hanmo.core.log import Progress
 from hanmo.text.normalize import normalize
 from hanmo.text.sentences import split_sentences
+
+_MOST_PARTS = 32  # that are read of a large corpus: each must be read from its beginning
 
 
 def draw(parts: Sequence[Path], n: int, *, max_chars: int) -> list[tuple[str, str]]:
@@ -33,6 +36,9 @@ def draw(parts: Sequence[Path], n: int, *, max_chars: int) -> list[tuple[str, st
     Raises:
         UserError: A damaged part.
     """
+    if len(parts) > _MOST_PARTS:
+        places = (2 * np.arange(_MOST_PARTS) + 1) * len(parts) // (2 * _MOST_PARTS)
+        parts = [parts[place] for place in places.tolist()]
     ends = np.cumsum([part.stat().st_size for part in parts], dtype=np.float64)
     if not len(ends):
         return []

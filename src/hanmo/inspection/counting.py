@@ -8,7 +8,7 @@ and one block is in memory at a time.
 """
 
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -194,39 +194,40 @@ def _count_shards(folder: Path, manifest: Manifest, everything: bool) -> tuple[T
         f"{manifest.config.get('sentences', 'SENTENCES')} --vocab {folder}"
     )
     steps = [
-        partial(_add_documents, tally, part, cut, tokenizer=tokenizer, layers=layers)
+        partial(_add_block, tally, part, number, tokenizer=tokenizer, layers=layers)
         for part in shards.shards
-        for cut in _cuts(part)
+        for number in range(-(-len(part.ids) // BLOCK))
     ]
     n_read = _counted(steps, everything, "blocks")
     share = tally.counts["pieces"] / max(1, shards.n_pieces)
     return tally, Read("blocks of documents", n_read, len(steps), share)
 
 
-def _cuts(part: Documents) -> Iterator[tuple[int, int]]:
-    """Yield runs of whole documents of about `BLOCK` pieces."""
-    ends = part.piece_offsets
-    start, n = 0, len(ends) - 1
-    while start < n:
-        stop = min(n, int(np.searchsorted(ends, ends[start] + BLOCK)))
-        stop = max(stop, start + 1)
-        yield start, stop
-        start = stop
-
-
-def _add_documents(
+def _add_block(
     tally: Tally,
     part: Documents,
-    cut: tuple[int, int],
+    number: int,
     *,
     tokenizer: Tokenizer,
     layers: Mapping[str, tuple[tuple[str, ...], bool]],
 ) -> None:
-    """Count documents `cut`; `layers` has each layer's labels, and whether pieces are counted."""
-    here = part.cut(*cut)
+    """Count the documents that begin in block `number` of a shard.
+
+    Args:
+        tally: Where to count.
+        part: The shard.
+        number: Of the block; there may be no document in it.
+        tokenizer: The vocabulary.
+        layers: Layer → its labels, and whether they are counted by piece and not by word.
+    """
+    bounds = (number * BLOCK, (number + 1) * BLOCK)
+    start, stop = np.searchsorted(part.piece_offsets[:-1], bounds).tolist()
+    if start == stop:
+        return
+    here = part.cut(start, stop)
     starts = np.flatnonzero(here.word_starts)
     tally.counts.update(
-        documents=cut[1] - cut[0], sentences=len(here.sentence_starts) - 1, words=len(starts)
+        documents=stop - start, sentences=len(here.sentence_starts) - 1, words=len(starts)
     )
     _add_ids(tally, here.ids, tokenizer)
     tally.lengths["word"].add(np.diff(starts, append=len(here.ids)))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hanmo.core.files import open_text
+from hanmo.corpus import drawing
 from hanmo.corpus.drawing import draw
 
 
@@ -45,6 +46,13 @@ def test_every_part_and_document_gives_its_share(parts: list[Path]) -> None:
     for name, text in drawn:
         part, number = name.split("-")
         assert text.startswith(f"第{part}部{number}篇")
+
+
+def test_of_many_parts_some_are_read(parts: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "_MOST_PARTS", 1)
+    names = [name for name, _ in draw(parts, 20, max_chars=500)]
+    assert len(names) == 20
+    assert {name[0] for name in names} == {"1"}
 
 
 def test_a_long_document_gives_most(tmp_path: Path) -> None:
