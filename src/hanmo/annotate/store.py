@@ -10,7 +10,7 @@ Example: ``write_part(Path("part-00000.parquet"), [("news-1", sentence)])``
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -72,10 +72,23 @@ def read_part(path: Path) -> Iterator[tuple[str, Sentence]]:
         UserError: The file is absent, damaged, not the one that its folder's manifest names, or
             lacks a column.
     """
+    for batch in read_batches(path):
+        for row in batch.to_pylist():
+            yield Sentence.from_row(row)
+
+
+def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """Yield record batches of at most `ROW_GROUP` rows, for who counts columns and not sentences.
+
+    Args:
+        path: One part.
+        columns: Names of the columns to read; default: all.
+
+    Raises:
+        UserError: As `read_part`.
+    """
     with open_part(path) as table:
-        for batch in table.iter_batches(batch_size=ROW_GROUP):
-            for row in batch.to_pylist():
-                yield Sentence.from_row(row)
+        yield from table.iter_batches(batch_size=ROW_GROUP, columns=columns)
 
 
 @contextmanager

@@ -5,6 +5,11 @@ In: a folder of kind "corpus", or files that are annotated already (CoNLL-U). Ou
 bytes do not depend on the number, and an interrupted run goes on where it stopped.
 
     hanmo annotate work/corpus/zhwiki --out work/sentences/zhwiki --annotator crf --workers 8
+
+With --sample some sentences are annotated and shown, with the speed and the time that all of it
+would take, before a long run begins:
+
+    hanmo annotate work/corpus/zhwiki --sample 20 --workers 8
 """
 
 import shutil
@@ -51,22 +56,25 @@ class Config:
         executor: Where tasks run: processes here, a Ray or a Slurm cluster (docs/scaling.md).
         executor_options: Options of the executor, each KEY=VALUE.
         overwrite: Replace a folder that was made with other settings.
+        sample: Instead of all: annotate so many sentences from all over the corpus, show them, and
+            estimate the time for all of it with `workers`. Nothing is written.
         options: Options of the annotator by name.
     """
 
     corpus: list[Path] = field(metadata={"positional": True})
-    out: Path
+    out: Path | None = field(metadata={"unless": ("sample",)})
     annotator: str = "crf"
     max_chars: int = 500
     workers: int = 1
     executor: str = "local"
     executor_options: list[str] = field(default_factory=list[str])
     overwrite: bool = False
+    sample: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-def run(config: Config) -> dict[str, int | float]:
-    """Make the sentences folder.
+def run(config: Config) -> dict[str, Any]:
+    """Make the sentences folder, or show a sample.
 
     Returns:
         Counts: documents, sentences, words, characters, labels_LAYER for every layer, and
@@ -84,6 +92,14 @@ def run(config: Config) -> dict[str, int | float]:
     config = replace(config, options=options)
     executor = make_executor(config.executor, config.executor_options)
     parts = _parts(config.corpus, reads_files=hasattr(annotator, "read_documents"))
+    if config.sample is not None:
+        from hanmo.commands import _sampling
+
+        if config.sample < 1:
+            raise UserError(f"--sample: got {config.sample}, expected 1 or more")
+        return _sampling.look(config, annotator, len(parts), batch=BATCH)
+    if config.out is None:
+        raise UserError("annotate: --out missing; see: hanmo annotate --help")
     inputs = {f"{number:06d} {path.name}": path for number, path in enumerate(config.corpus)}
     for number, path in enumerate(getattr(annotator, "sources", ())):
         inputs[f"annotator {number}"] = path
