@@ -17,6 +17,7 @@ from pathlib import Path
 from hanmo.core.artifact import Build, building
 from hanmo.core.errors import UserError
 from hanmo.core.execute import run_tasks
+from hanmo.core.executor import make_executor
 from hanmo.corpus.documents import ReadOptions
 from hanmo.corpus.filters import FilterOptions
 from hanmo.corpus.inputs import InputFile, find_inputs
@@ -46,7 +47,9 @@ class Config:
         keep_duplicates: Keep documents whose text was seen before.
         part_chars: Characters of a part, about; later stages work on parts in parallel.
         max_line_mib: Longest line of a text file accepted, in MiB.
-        workers: Processes.
+        workers: How many tasks run at a time.
+        executor: Where tasks run: processes here, a Ray or a Slurm cluster (docs/scaling.md).
+        executor_options: Options of the executor, each KEY=VALUE.
         overwrite: Replace a folder that was made with other settings.
     """
 
@@ -65,6 +68,8 @@ class Config:
     part_chars: int = 700_000
     max_line_mib: int = 8
     workers: int = 1
+    executor: str = "local"
+    executor_options: list[str] = field(default_factory=list[str])
     overwrite: bool = False
 
 
@@ -86,22 +91,25 @@ def run(config: Config) -> dict[str, int | float]:
         config.out, kind="corpus", config=config, inputs=inputs, overwrite=config.overwrite
     ) as build:
         if not build.finished:
-            build.counts.update(_make(build, files, options, config.workers))
+            build.counts.update(_make(build, files, options, config))
         return build.counts
 
 
 def _make(
-    build: Build, files: Sequence[InputFile], options: Options, workers: int
+    build: Build, files: Sequence[InputFile], options: Options, config: Config
 ) -> dict[str, int]:
+    executor = make_executor(config.executor, config.executor_options)
     groups = group_files(files)
     folder = build.state_dir / "clean"
     folder.mkdir(exist_ok=True)
     cleaning = run_tasks(
         partial(clean_group, groups, options, folder),
         len(groups),
-        workers=workers,
+        workers=config.workers,
         state_dir=build.state_dir / "1-clean",
         title="prepare: read and clean",
+        executor=executor,
+        names=[", ".join(str(file.path) for file in group) for group in groups],
     )
     [decision] = run_tasks(
         partial(decide, len(groups), options, folder),
@@ -117,9 +125,10 @@ def _make(
     run_tasks(
         partial(write_part, folder, build.dir),
         decision["parts"],
-        workers=workers,
+        workers=config.workers,
         state_dir=build.state_dir / "3-write",
         title="prepare: write parts",
+        executor=executor,
     )
     return counts
 
