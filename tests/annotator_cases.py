@@ -120,7 +120,7 @@ def legacy_model(folder: Path) -> Path:
         labels = sorted({word[n_columns - 1] for row in rows for word in row})
         made = getattr(perceptron, f"{task.upper()}Trainer")
         trainer = made() if task == "cws" else made(labels)
-        trainer.epoch, trainer.eval_threads = 8, 1
+        trainer.epoch, trainer.eval_threads, trainer.shuffle = 20, 1, False
         trainer.algorithm = perceptron.Algorithm("AP", 1)
         trainer.load_train_data(str(text))
         trainer.load_eval_data(str(text))
