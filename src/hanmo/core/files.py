@@ -54,8 +54,31 @@ def open_bytes(path: Path, mode: str = "rb") -> IO[bytes]:
     opened = openers.get(path.suffix, Path.open)(path, mode)
     if path.suffix in openers and "w" not in mode:
         # Their own readline is Python, twice as slow on short lines.
-        opened = io.BufferedReader(opened, buffer_size=MEBIBYTE)
+        opened = io.BufferedReader(_Pieces(opened), buffer_size=MEBIBYTE)
     return cast(IO[bytes], opened)
+
+
+class _Pieces(io.RawIOBase):
+    """What a codec gives, piece by piece: an error loses nothing of what came before it."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the beginning of a buffer; 0 at the end."""
+        piece = self._stream.read1(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        """Close the stream below."""
+        self._stream.close()
+        super().close()
 
 
 def _open_zstd(path: Path, mode: str) -> IO[bytes]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]  # [N, K]: K numbers stand for a text
 
-_SLICES = 64
+_SLICES = 64  # divides 256
 
 
 def text_digest(text: str) -> bytes:
@@ -41,7 +41,8 @@ def first_equal(hashes: Hashes) -> NDArray[np.int64]:
         int64 [N].
     """
     first = np.arange(len(hashes), dtype=np.int64)
-    slice_of = (hashes[:, 0] % np.uint64(_SLICES)).astype(np.uint8)
+    # Cut to a byte first: a remainder of whole numbers would be as large as the answer.
+    slice_of = hashes[:, 0].astype(np.uint8) % np.uint8(_SLICES)
     for number in range(_SLICES):
         places = np.flatnonzero(slice_of == number)
         if len(places) > 1:

@@ -46,15 +46,7 @@ def guess_file(path: Path) -> Encoding:
     Raises:
         UserError: Damaged, or none of the encodings fits.
     """
-    try:
-        with open_bytes(path) as stream:
-            sample = stream.read(SAMPLE_BYTES)
-    except Exception as error:
-        if not is_damage(error):
-            raise
-        raise UserError(
-            f"{path}: damaged archive at its beginning ({error}); fetch or pack it again"
-        ) from None
+    sample = _beginning(path)
     if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UserError(f"{path}: UTF-16, by its first bytes; convert it: iconv -f UTF-16 -t UTF-8")
     if is_utf8(sample):
@@ -66,6 +58,23 @@ def guess_file(path: Path) -> Encoding:
             "with --encoding, or convert the file to UTF-8"
         )
     return found
+
+
+def _beginning(path: Path) -> bytes:
+    """Read some of a file: until it is damaged, which is told when the file is read."""
+    sample = b""
+    try:
+        with open_bytes(path) as stream:
+            while len(sample) < SAMPLE_BYTES and (piece := stream.read1(SAMPLE_BYTES)):  # type: ignore[attr-defined]
+                sample += piece
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        if not sample:
+            raise UserError(
+                f"{path}: damaged archive at its beginning ({error}); fetch or pack it again"
+            ) from None
+    return sample
 
 
 def decode_page(content: bytes, declared: str | None) -> str:

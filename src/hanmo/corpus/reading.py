@@ -82,10 +82,18 @@ def lines(
 
 
 def sound_lines(path: Path, options: ReadOptions) -> Iterator[tuple[int, str]]:
-    """Yield the lines that can be read: to look at a file, not to read it."""
-    for number, line in lines(path, options):
-        if not isinstance(line, UserError):
-            yield number, line
+    """Yield the lines that can be read: to look at a file, not to read it.
+
+    Damage ends them, and is told when the file is read.
+    """
+    number = 0
+    try:
+        for number, line in lines(path, options):
+            if not isinstance(line, UserError):
+                yield number, line
+    except UserError:
+        if number == 0:
+            raise
 
 
 def _explained(error: UserError, mib: int) -> UserError:

@@ -25,6 +25,8 @@ RIVER = (
     "历史上它多次决口和改道，两岸的人民世世代代修筑堤防，治理水患。"
 )
 OTHER = "长江是亚洲第一长河，全长六千多公里，流经十一个省市，在上海注入东海。"
+PEARL = "珠江是华南最大的水系，由西江、北江、东江汇合而成，干支流全长两千多公里。"
+LAKE = "青海湖是面积最大的内陆咸水湖，湖中的鸟岛每年春天有十万只候鸟前来筑巢。"
 SHARED = "本文由编辑部整理，如有错误请来信指正，我们会尽快更正。"
 
 
@@ -56,7 +58,7 @@ def raw(tmp_path: Path) -> Path:
     written(
         folder,
         "b.jsonl",
-        [f"{SHARED}\n{OTHER}二", f"点击查看更多\n{OTHER}三\n{SHARED}", SHARED, RIVER],
+        [f"{SHARED}\n{PEARL}", f"点击查看更多\n{LAKE}\n{SHARED}", SHARED, RIVER],
     )
     return folder
 
@@ -75,8 +77,8 @@ def test_all_kinds_of_duplicates_and_where_they_go(raw: Path, tmp_path: Path) ->
     assert [(d["id"], d["text"]) for d in documents(out)] == [
         ("a-0", RIVER),
         ("a-1", f"{OTHER}\n{SHARED}"),
-        ("b-0", f"{OTHER}二"),
-        ("b-1", f"{OTHER}三"),
+        ("b-0", PEARL),
+        ("b-1", LAKE),
     ]
     facts = [(d["id"], d["reason"], d.get("kept")) for d in documents(dropped, "*")]
     assert sorted(facts) == [

@@ -45,10 +45,12 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
         raise MissingLibraryError(f"{path}: web archives need: pip install 'hanmo[web]'") from None
     number = -1
     try:
-        # Decompressed here: warcio takes the cut end of an archive for its proper end.
         with open_bytes(path) as stream:
-            for number, record in enumerate(ArchiveIterator(stream)):
-                yield from _items(record, options, f"{path}: record {number}")
+            for number, record in enumerate(ArchiveIterator(_Decompressed(stream))):
+                where = f"{path}: record {number}"
+                items = list(_items(record, options, where))
+                _pass_over_rest(record, where)
+                yield from items
     except ArchiveLoadFailed as error:
         first = str(error).strip().splitlines()[0][:120]
         raise UserError(
@@ -62,6 +64,33 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
         ) from None
 
 
+class _Decompressed:
+    """The bytes of an archive for warcio, which takes a cut end (EOFError) for its proper end."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        try:
+            # One piece: of more, an error in the second would lose the first.
+            piece: bytes = self._stream.read1(size)
+        except EOFError as error:
+            raise OSError(str(error)) from error
+        return piece
+
+
+def _pass_over_rest(record: Any, where: str) -> None:
+    """Go to the end of a record.
+
+    Raises:
+        UserError: The file ends before.
+    """
+    while record.raw_stream.read(MEBIBYTE):
+        pass
+    if record.raw_stream.limit:
+        raise UserError(f"{where}: the file was cut off within it; fetch it again")
+
+
 def _items(record: Any, options: ReadOptions, where: str) -> Iterator[Item]:
     kind = record.rec_type
     if not (kind == "conversion" or (kind == "response" and _is_page(record))):
@@ -70,10 +99,6 @@ def _items(record: Any, options: ReadOptions, where: str) -> Iterator[Item]:
         yield Unreadable(UserError(f"{where}: a page of more than {RECORD_MIB} MiB"))
         return
     content = record.content_stream().read()
-    while record.raw_stream.read(MEBIBYTE):  # what follows the last chunk of a page
-        pass
-    if record.raw_stream.limit:
-        raise UserError(f"{where}: the file was cut off within it; fetch it again")
     try:
         text = _text(record, content, where)
         key = None if options.id_key is None else _key(record, options.id_key, where)
