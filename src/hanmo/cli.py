@@ -34,6 +34,7 @@ _ROAD = (
     "train_annotator",
     "train_vocab",
     "encode",
+    "inspect",
     "pretrain",
     "models",
     "tasks",

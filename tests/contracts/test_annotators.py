@@ -2,9 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
+import annotator_cases
 from hanmo.annotate.conllu import Tree, format_tree, join_forms
 from hanmo.annotate.sentence import Annotator, Sentence
 from hanmo.annotate.tagsets import TAGSETS
@@ -26,9 +28,10 @@ TEXTS = [
 Run = Callable[[Sequence[str]], list[Sentence]]
 
 
-def make(name: str) -> Annotator:
-    annotator: Annotator = registry.load(PACKAGE, name).Annotator()
-    return annotator
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the annotators that need a model get one."""
+    return tmp_path_factory.mktemp("models")
 
 
 def in_its_form(annotator: Annotator, text: str) -> str:
@@ -43,8 +46,10 @@ def in_its_form(annotator: Annotator, text: str) -> str:
 
 
 @pytest.fixture(params=registry.names(PACKAGE))
-def annotator(request: pytest.FixtureRequest) -> Annotator:
-    return make(request.param)
+def annotator(request: pytest.FixtureRequest, models: Path) -> Annotator:
+    options = annotator_cases.options_of(request.param, models)
+    made: Annotator = registry.load(PACKAGE, request.param).Annotator(**options)
+    return made
 
 
 def annotate(annotator: Annotator, texts: Sequence[str]) -> list[Sentence]:
@@ -83,6 +88,14 @@ def test_options_have_defaults_and_are_documented(annotator: Annotator) -> None:
         assert f"{option.name}:" in documented
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(annotator, dataclasses.fields(annotator)[0].name, None)  # type: ignore[arg-type]
+
+
+def test_counting_gives_the_same_sentences(annotator: Annotator) -> None:
+    if not hasattr(annotator, "annotate_counted"):
+        return
+    sentences, counts = annotator.annotate_counted(TEXTS)
+    assert sentences == annotate(annotator, TEXTS)
+    assert all(number > 0 for number in counts.values())
 
 
 @pytest.mark.parametrize("name", registry.names(PACKAGE))

@@ -11,7 +11,7 @@ import pytest
 from hanmo.commands import demo
 from hanmo.core import config as configuration
 from hanmo.core import registry
-from hanmo.core.artifact import plain, read_manifest, verify
+from hanmo.core.artifact import default_settings, plain, read_manifest, verify
 from hanmo.core.errors import UserError
 
 ROAD = ["prepare", "annotate", "train-vocab", "encode", "pretrain", "evaluate"]
@@ -56,12 +56,8 @@ def test_the_printed_commands_mean_what_was_done(walked: Walk) -> None:
         module = registry.load("hanmo.commands", verb)
         parsed = plain(configuration.parse(verb, module, argv))
         names = {field.name for field in dataclasses.fields(module.Config)}
-        defaults = {
-            field.name: field.default
-            for field in dataclasses.fields(module.Config)
-            if field.default is not dataclasses.MISSING
-        }
-        expected = {**plain(defaults), **plain(stage["settings"])}
+        defaults = default_settings(module.Config)
+        expected = {**defaults, **plain(stage["settings"])}
         options = expected.pop("options", {})  # of the plug-in: the others have their defaults
         assert {key: parsed[key] for key in names - {"options"}} == expected
         assert options.items() <= parsed.get("options", {}).items()

@@ -1,16 +1,16 @@
 """The folder of a trained CRF annotator: four taggers as tables.
 
 Folder (kind "annotator"): ``cws.crfsuite``, ``pos.crfsuite``, ``ner.crfsuite``, ``dep.crfsuite``
-(python-crfsuite's own format), ``model.json`` (version of the templates, tag sets, training
-options) and ``manifest.json`` with sizes and SHA-256 of these files. Nothing in it depends on the
-time, the machine or the place of the training files.
+(python-crfsuite's own format; a layer without a file is not filled), ``model.json`` (version of the
+templates, tag sets, training options) and ``manifest.json`` with sizes and SHA-256 of these files.
+Nothing in it depends on the time, the machine or the place of the training files.
 
 Example: ``segment(open_model(SHIPPED), ["我们去北京"])``.
 """
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import numpy as np
 from hanmo.annotate._crf_features import FEATURES_VERSION
 from hanmo.annotate._crf_segment_scores import SegmentationScorer
 from hanmo.annotate._crf_viterbi import Chain, exactly_once_chain, plain_chain, restricted_chain
-from hanmo.annotate._crf_weights import read_weights
+from hanmo.annotate._crf_weights import Weights, no_weights, read_weights
 from hanmo.annotate._crf_word_scores import WordScorer
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.core.artifact import read_manifest, verify
@@ -31,6 +31,7 @@ KIND = "annotator"
 LAYERS = ("pos", "ner", "dep")
 TASKS = ("cws", *LAYERS)
 ROOT = "HED"
+NO_POS = "n"  # what entities and relations see everywhere where there are no parts of speech
 SEGMENT_TAGS = ("S", "B", "I", "E")  # word of one unit; first, inner, last unit of a longer word
 SHIPPED = Path(__file__).parent / "models" / "crf-gsdsimp"
 
@@ -38,6 +39,11 @@ SHIPPED = Path(__file__).parent / "models" / "crf-gsdsimp"
 def tagger_path(folder: Path, task: str) -> Path:
     """Return the file of one tagger."""
     return folder / f"{task}.crfsuite"
+
+
+def layers_of(folder: Path) -> tuple[str, ...]:
+    """Return the layers that a model folder has taggers for."""
+    return tuple(layer for layer in LAYERS if tagger_path(folder, layer).is_file())
 
 
 def write_model_card(folder: Path, options: Mapping[str, Any]) -> None:
@@ -55,11 +61,12 @@ def write_model_card(folder: Path, options: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CrfModel:
-    """The four taggers, ready for batches.
+    """The taggers, ready for batches.
 
     Attributes:
         segmentation: Scores units.
         words: Scores words for the three layers.
+        layers: The layers that it has besides the words.
         chains: Task to its chain of states.
         labels: Task to its label names.
         ends_word: bool per segmentation tag: a word ends with it.
@@ -67,29 +74,33 @@ class CrfModel:
 
     segmentation: SegmentationScorer
     words: WordScorer
+    layers: tuple[str, ...]
     chains: Mapping[str, Chain]
     labels: Mapping[str, tuple[str, ...]]
     ends_word: np.ndarray
 
 
 def load_model(folder: Path) -> CrfModel:
-    """Open the four taggers of a folder that this process has just written.
+    """Open the taggers of a folder that this process has just written.
 
     Raises:
         UserError: A file is not a CRFsuite model.
     """
-    weights = {task: read_weights(tagger_path(folder, task)) for task in TASKS}
-    labels = {task: weights[task].labels for task in TASKS}
-    chains = {
-        "cws": restricted_chain(weights["cws"].transitions, labels["cws"], _tag_follows),
-        "pos": plain_chain(weights["pos"].transitions),
-        "ner": restricted_chain(weights["ner"].transitions, labels["ner"], _entity_follows),
-        "dep": exactly_once_chain(weights["dep"].transitions, labels["dep"].index(ROOT)),
+    layers = layers_of(folder)
+    weights = {task: read_weights(tagger_path(folder, task)) for task in ("cws", *layers)}
+    labels = {task: weights[task].labels for task in weights}
+    absent = {"pos": no_weights((NO_POS,)), "ner": no_weights(()), "dep": no_weights(())}
+    makers: Mapping[str, Callable[[Weights], Chain]] = {
+        "cws": lambda task: restricted_chain(task.transitions, task.labels, _tag_follows),
+        "pos": lambda task: plain_chain(task.transitions),
+        "ner": lambda task: restricted_chain(task.transitions, task.labels, _entity_follows),
+        "dep": lambda task: exactly_once_chain(task.transitions, task.labels.index(ROOT)),
     }
     return CrfModel(
         segmentation=SegmentationScorer(weights["cws"]),
-        words=WordScorer(*(weights[layer] for layer in LAYERS)),
-        chains=chains,
+        words=WordScorer(*(weights.get(layer, absent[layer]) for layer in LAYERS)),
+        layers=layers,
+        chains={task: makers[task](weights[task]) for task in weights},
         labels=labels,
         ends_word=np.array([label in ("S", "E") for label in labels["cws"]]),
     )

@@ -13,7 +13,7 @@ from itertools import accumulate
 import numpy as np
 
 from hanmo.annotate._crf_features import Span, unit_forms, units
-from hanmo.annotate._crf_model import CrfModel
+from hanmo.annotate._crf_model import NO_POS, CrfModel
 from hanmo.annotate._crf_viterbi import best_path
 from hanmo.annotate.sentence import Sentence
 
@@ -70,7 +70,7 @@ def tag_words(
         model: The model.
         texts: The sentences.
         words: Their word spans.
-        layers: Which of pos, ner and dep to fill.
+        layers: Which of the model's layers to fill.
     """
     found: dict[str, list[list[str]]] = {layer: [] for layer in layers}
     forms = [
@@ -96,7 +96,10 @@ def _labels(
     lengths = np.array([len(words) for words in forms])
     scorer = model.words
     rows = scorer.words(forms)
-    pos = _decode(model, "pos", scorer.pos_emissions(rows, lengths), lengths)
+    if "pos" in model.layers:
+        pos = _decode(model, "pos", scorer.pos_emissions(rows, lengths), lengths)
+    else:
+        pos = [[NO_POS] * len(words) for words in forms]
     found = {"pos": pos}
     if "ner" in layers or "dep" in layers:
         tags = scorer.tag_numbers(pos)

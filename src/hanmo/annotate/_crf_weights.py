@@ -40,6 +40,12 @@ class Weights:
     transitions: np.ndarray
 
 
+def no_weights(labels: tuple[str, ...]) -> Weights:
+    """Return what stands for a tagger that a model does not have."""
+    n = len(labels)
+    return Weights(labels, {}, np.zeros((0, n), np.float32), np.zeros((n, n), np.float32))
+
+
 def read_weights(path: Path) -> Weights:
     """Read a model file.
 

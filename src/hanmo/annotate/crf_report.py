@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hanmo.annotate._crf_model import LAYERS, load_model
+from hanmo.annotate._crf_model import load_model
 from hanmo.annotate._crf_tagging import segment, tag_words
 from hanmo.annotate.scores import entity_score, label_accuracy, labelled_word_score, word_score
 from hanmo.annotate.sentence import Sentence
@@ -22,8 +22,8 @@ def report(gold: Sequence[Sentence], folder: Path) -> dict[str, Any]:
     """Score a model.
 
     Args:
-        gold: Sentences with words and at least one layer; a layer is scored on the sentences that
-            have it.
+        gold: Sentences with words; a layer that the model has is scored on the sentences that have
+            it.
         folder: Model folder.
 
     Returns:
@@ -33,10 +33,10 @@ def report(gold: Sequence[Sentence], folder: Path) -> dict[str, Any]:
     """
     model = load_model(folder)
     texts = [sentence.text for sentence in gold]
-    on_gold = tag_words(model, texts, [sentence.words for sentence in gold], LAYERS)
-    raw = tag_words(model, texts, segment(model, texts), LAYERS)
+    on_gold = tag_words(model, texts, [sentence.words for sentence in gold], model.layers)
+    raw = tag_words(model, texts, segment(model, texts), model.layers)
     result: dict[str, Any] = {"sentences": len(gold), "words": word_score(gold, raw).as_dict()}
-    for layer in LAYERS:
+    for layer in model.layers:
         known = [i for i, sentence in enumerate(gold) if layer in sentence.layers]
         if not known:
             continue

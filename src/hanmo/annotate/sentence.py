@@ -137,7 +137,12 @@ class Annotator(Protocol):
     Each file in `annotators/` exposes a frozen dataclass called `Annotator` whose fields are its
     options. One that reads pre-annotated files also has
     ``read_documents(path) -> Iterator[tuple[str, list[str]]]``: document ids and their sentences in
-    the form that `annotate` takes.
+    the form that `annotate` takes. A quick one also has ``columns(texts) -> Columns``, which
+    `hanmo annotate` prefers: the same sentences as flat arrays, all of them with all of `layers`.
+    One that cannot take every text as it is has
+    ``annotate_counted(texts) -> tuple[list[Sentence], Mapping[str, int]]``: what `annotate` gives,
+    and how often it had to do what. An option with the metadata ``content=False`` changes how the
+    annotator works and not what it finds, such as the device; a path in it is one of `sources`.
     """
 
     @property

@@ -10,7 +10,8 @@ Example: ``write_part(Path("part-00000.parquet"), [("news-1", sentence)])``
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from hanmo.core.artifact import checked
 from hanmo.core.errors import UserError
 
 ROW_GROUP = 4096  # rows in memory at a time
+LAYERS = tuple(TAGSETS)
 
 
 def write_part(path: Path, rows: Iterable[tuple[str, Sentence]]) -> int:
@@ -33,17 +35,27 @@ def write_part(path: Path, rows: Iterable[tuple[str, Sentence]]) -> int:
     Returns:
         The number of rows.
     """
-    from pyarrow import Table, parquet
+    from pyarrow import Table
+
+    n_rows, source = 0, iter(rows)
+    with writing(path) as writer:
+        while group := [sentence.to_row(key) for key, sentence in islice(source, ROW_GROUP)]:
+            writer.write_table(Table.from_pylist(group, schema=schema()))
+            n_rows += len(group)
+    return n_rows
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Any]:
+    """Give pyarrow's writer of a part that gets its name when all of it is on the disk."""
+    from pyarrow import parquet
 
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
-    temporary, schema, n_rows = Path(name), _schema(), 0
+    temporary = Path(name)
     try:
-        with parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
-            source = iter(rows)
-            while group := [sentence.to_row(key) for key, sentence in islice(source, ROW_GROUP)]:
-                writer.write_table(Table.from_pylist(group, schema=schema))
-                n_rows += len(group)
+        with parquet.ParquetWriter(temporary, schema(), compression="zstd") as writer:
+            yield writer
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o644)
@@ -51,7 +63,6 @@ def write_part(path: Path, rows: Iterable[tuple[str, Sentence]]) -> int:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    return n_rows
 
 
 def read_part(path: Path) -> Iterator[tuple[str, Sentence]]:
@@ -61,26 +72,55 @@ def read_part(path: Path) -> Iterator[tuple[str, Sentence]]:
         UserError: The file is absent, damaged, not the one that its folder's manifest names, or
             lacks a column.
     """
+    for batch in read_batches(path):
+        for row in batch.to_pylist():
+            yield Sentence.from_row(row)
+
+
+def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """Yield record batches of at most `ROW_GROUP` rows, for who counts columns and not sentences.
+
+    Args:
+        path: One part.
+        columns: Names of the columns to read; default: all.
+
+    Raises:
+        UserError: As `read_part`.
+    """
+    with open_part(path) as table:
+        yield from table.iter_batches(batch_size=ROW_GROUP, columns=columns)
+
+
+@contextmanager
+def open_part(path: Path, **options: Any) -> Iterator[Any]:
+    """Open a part as pyarrow's `ParquetFile`; what goes wrong while it is read is explained.
+
+    Args:
+        path: The part.
+        options: Of `ParquetFile`.
+
+    Raises:
+        UserError: As `read_part`.
+    """
     import pyarrow
     from pyarrow import parquet
 
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        with parquet.ParquetFile(checked(path)) as table:
-            missing = [name for name in _schema().names if name not in table.schema_arrow.names]
+        with parquet.ParquetFile(checked(path), **options) as table:
+            missing = [name for name in schema().names if name not in table.schema_arrow.names]
             if missing:
                 raise UserError(f"{path}: no column {missing[0]!r}; expected a part of sentences")
-            for batch in table.iter_batches(batch_size=ROW_GROUP):
-                for row in batch.to_pylist():
-                    yield Sentence.from_row(row)
+            yield table
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise UserError(f"{path}: damaged Parquet file ({error}); make the folder again") from None
 
 
-def _schema() -> Any:
+def schema() -> Any:
+    """Return the columns of a part, as pyarrow has them."""
     import pyarrow as pa
 
-    layers = [(layer, pa.list_(pa.string())) for layer in TAGSETS]
+    layers = [(layer, pa.list_(pa.string())) for layer in LAYERS]
     words = [("words", pa.list_(pa.string())), ("starts", pa.list_(pa.int32()))]
     return pa.schema([("doc_id", pa.string()), ("text", pa.string()), *words, *layers])

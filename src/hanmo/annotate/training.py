@@ -1,6 +1,6 @@
 """Train the CRF annotator: segmentation, parts of speech, entities, relations.
 
-In: sentences with some of the layers (see `examples`). Out: the four taggers of a model folder.
+In: sentences with some of the layers (see `examples`). Out: the taggers of a model folder.
 Training is deterministic: the same sentences and options give the same bytes.
 
 Three steps make more of little data. *Silver tags*: where a treebank is small and an entity file
@@ -31,7 +31,7 @@ from hanmo.annotate._crf_features import (
     word_features,
 )
 from hanmo.annotate._crf_fitting import Fitter, Options
-from hanmo.annotate._crf_model import LAYERS, tagger_path
+from hanmo.annotate._crf_model import LAYERS, NO_POS, tagger_path
 from hanmo.annotate._crf_silver import with_silver, without_silver
 from hanmo.annotate.examples import join_words
 from hanmo.annotate.sentence import Sentence
@@ -45,14 +45,16 @@ def train(
     folder: Path,
     options: Options,
     say: Callable[[str], None] = lambda line: None,
+    layers: Sequence[str] = LAYERS,
 ) -> dict[str, int]:
-    """Train four taggers into `folder`.
+    """Train a tagger for the words and one for each layer into `folder`.
 
     Args:
-        examples: Sentences; some must have "pos" and "dep", some "ner".
+        examples: Sentences; each layer must be in some of them.
         folder: Where to write ``cws.crfsuite`` and so on.
         options: See `Options`.
         say: Takes a line of progress.
+        layers: Layers to train. Without "pos" entities and relations are trained on the words.
 
     Returns:
         Counts: sentences, words, and per layer the words that carried a gold label.
@@ -60,11 +62,12 @@ def train(
     Raises:
         UserError: Too few sentences, or a layer that no sentence has.
     """
-    _check(examples, options)
+    _check(examples, options, layers)
     with tempfile.TemporaryDirectory() as scratch:
         fitter = Fitter(options, Path(scratch))
         tagged = examples
-        if options.silver or options.merge:
+        lacking = "pos" in layers and _count(examples, "pos") < len(examples)
+        if lacking and (options.silver or options.merge):
             say("silver parts of speech")
             tagged = with_silver(examples, fitter)
         if options.merge:
@@ -73,19 +76,38 @@ def train(
             tagged = without_silver(tagged, examples)
         say("words")
         _train_segmentation(tagged, folder, fitter)
-        say("parts of speech")
-        rows = [word_features(example.forms) for example in tagged]
-        pos = _train_pos(tagged, rows, folder, fitter)
-        say("entities")
-        _train_layer("ner", tagged, _entity_rows(rows, pos), folder, fitter)
-        say("relations")
-        _train_layer("dep", tagged, _relation_rows(tagged, rows, pos), folder, fitter)
+        rows = [word_features(example.forms) for example in tagged] if layers else []
+        pos = [[NO_POS] * len(words) for words in rows]
+        if "pos" in layers:
+            say("parts of speech")
+            pos = _train_pos(tagged, rows, folder, fitter)
+        if "ner" in layers:
+            say("entities")
+            _train_layer("ner", tagged, _entity_rows(rows, pos), folder, fitter)
+        if "dep" in layers:
+            say("relations")
+            _train_layer("dep", tagged, _relation_rows(tagged, rows, pos), folder, fitter)
     return _counts(examples)
 
 
-def _check(examples: Sequence[Sentence], options: Options) -> None:
+def trainable_layers(examples: Sequence[Sentence], options: Options) -> tuple[str, ...]:
+    """Return the layers that enough sentences have."""
+    return tuple(layer for layer in LAYERS if _count(examples, layer) >= options.folds)
+
+
+def _count(examples: Sequence[Sentence], layer: str) -> int:
+    return sum(layer in example.layers for example in examples)
+
+
+def _check(examples: Sequence[Sentence], options: Options, layers: Sequence[str]) -> None:
+    if len(examples) < options.folds:
+        raise UserError(f"{len(examples)} sentences; expected at least {options.folds}")
+    if options.merge and "pos" not in layers:
+        raise UserError("--merge joins words by their parts of speech, and there are none")
     for layer, kind in (("pos", "--treebank"), ("dep", "--treebank"), ("ner", "--ner")):
-        found = sum(layer in example.layers for example in examples)
+        if layer not in layers:
+            continue
+        found = _count(examples, layer)
         if found < options.folds:
             raise UserError(
                 f"{found} sentences with layer {layer!r} — expected at least {options.folds} "

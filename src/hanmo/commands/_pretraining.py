@@ -270,7 +270,8 @@ def not_finite(config: Options, batches: Batches, error: NotFiniteError) -> str:
         saved = f"the checkpoints in {config.out} are whole"
     return (
         f"{error}; sequences of the batch (epoch/index): {' '.join(places)}; {saved}; "
-        "lower --learning-rate, or look at these sequences"
+        "lower --learning-rate, or look at these sequences, each with the run's settings: "
+        f"hanmo inspect {config.shards} --sequence INDEX --epoch EPOCH"
     )
 
 

@@ -5,6 +5,11 @@ In: a folder of kind "corpus", or files that are annotated already (CoNLL-U). Ou
 bytes do not depend on the number, and an interrupted run goes on where it stopped.
 
     hanmo annotate work/corpus/zhwiki --out work/sentences/zhwiki --annotator crf --workers 8
+
+With --sample some sentences are annotated and shown, with the speed and the time that all of it
+would take, before a long run begins:
+
+    hanmo annotate work/corpus/zhwiki --sample 20 --workers 8
 """
 
 import shutil
@@ -16,19 +21,24 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from hanmo.annotate.column_store import write_columns
+from hanmo.annotate.columns import Columns
 from hanmo.annotate.sentence import Annotator, Sentence
-from hanmo.annotate.store import write_part
+from hanmo.annotate.store import ROW_GROUP, write_part
+from hanmo.annotate.tagsets import MISSING
 from hanmo.core import registry
 from hanmo.core.artifact import building, checked, read_manifest
 from hanmo.core.errors import UserError, nearest
 from hanmo.core.execute import run_tasks
+from hanmo.core.executor import make_executor
 from hanmo.core.files import json_lines
-from hanmo.text.normalize import normalize
+from hanmo.text.normalize import normalize_all
 from hanmo.text.sentences import split_sentences
 
 ANNOTATORS = "hanmo.annotate.annotators"
 PLUGIN = {"annotator": (ANNOTATORS, "Annotator")}
 BATCH = 256  # sentences that an annotator gets at a time
+GROUP_CHARS = 50_000  # of documents that are cleaned together
 
 Documents: TypeAlias = Iterable[tuple[str, list[str]]]  # id, sentences
 
@@ -42,27 +52,34 @@ class Config:
         out: Folder to make.
         annotator: Name of an annotator, a dotted module, or a path to a .py file.
         max_chars: Longest sentence in characters; a longer one is cut at a comma or blank.
-        workers: Processes.
+        workers: How many tasks run at a time.
+        executor: Where tasks run: processes here, a Ray or a Slurm cluster (docs/scaling.md).
+        executor_options: Options of the executor, each KEY=VALUE.
         overwrite: Replace a folder that was made with other settings.
+        sample: Instead of all: annotate so many sentences from all over the corpus, show them, and
+            estimate the time for all of it with `workers`. Nothing is written.
         options: Options of the annotator by name.
     """
 
     corpus: list[Path] = field(metadata={"positional": True})
-    out: Path
+    out: Path | None = field(metadata={"unless": ("sample",)})
     annotator: str = "crf"
     max_chars: int = 500
     workers: int = 1
+    executor: str = "local"
+    executor_options: list[str] = field(default_factory=list[str])
     overwrite: bool = False
+    sample: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-def run(config: Config) -> dict[str, int | float]:
-    """Make the sentences folder.
+def run(config: Config) -> dict[str, Any]:
+    """Make the sentences folder, or show a sample.
 
     Returns:
-        Counts: documents, sentences, words, characters, labels_LAYER for every layer, and
+        Counts: documents, sentences, words, characters, labels_LAYER for every layer,
         dropped_documents (without a sentence), dropped_characters (control characters and the
-        like).
+        like), and what the annotator counts of its own, such as cut_sentences.
 
     Raises:
         UserError: Bad settings or input, or not one sentence.
@@ -73,20 +90,39 @@ def run(config: Config) -> dict[str, int | float]:
     # Every option, so that a call that leaves defaults out is the same as one that gives them.
     options = {option.name: getattr(annotator, option.name) for option in fields(annotator)}
     config = replace(config, options=options)
+    # Where and how fast the annotator works may change between a run and its continuation.
+    content = [x.name for x in fields(annotator) if x.metadata.get("content", True)]
+    settings = replace(config, options={name: options[name] for name in content})
+    executor = make_executor(config.executor, config.executor_options)
     parts = _parts(config.corpus, reads_files=hasattr(annotator, "read_documents"))
+    if config.sample is not None:
+        from hanmo.commands import _sampling
+
+        if config.sample < 1:
+            raise UserError(f"--sample: got {config.sample}, expected 1 or more")
+        return _sampling.look(config, annotator, len(parts), batch=BATCH)
+    if config.out is None:
+        raise UserError("annotate: --out missing; see: hanmo annotate --help")
     inputs = {f"{number:06d} {path.name}": path for number, path in enumerate(config.corpus)}
     for number, path in enumerate(getattr(annotator, "sources", ())):
         inputs[f"annotator {number}"] = path
     with building(
-        config.out, kind="sentences", config=config, inputs=inputs, overwrite=config.overwrite
+        config.out, kind="sentences", config=settings, inputs=inputs, overwrite=config.overwrite
     ) as build:
         if build.finished:
             return build.counts
         step = partial(_annotate_part, config, parts, build.dir)
         total: Counter[str] = Counter()
-        state, workers = build.state_dir / "tasks", config.workers
-        title = f"annotate ({config.annotator})"
-        for counts in run_tasks(step, len(parts), workers=workers, state_dir=state, title=title):
+        made = run_tasks(
+            step,
+            len(parts),
+            workers=config.workers,
+            state_dir=build.state_dir / "tasks",
+            title=f"annotate ({config.annotator})",
+            executor=executor,
+            names=[part.path for part in parts],
+        )
+        for counts in made:
             total.update(counts)
         if not total["sentences"]:
             shutil.rmtree(build.dir)  # nothing to continue
@@ -148,18 +184,35 @@ def _annotate_part(config: Config, parts: list[_Part], folder: Path, number: int
     else:
         read: Callable[[Path], Documents] = getattr(annotator, "read_documents")  # noqa: B009
         documents = read(part.path)
-    rows = _annotated(annotator, documents, str(part.path), counts)
-    write_part(folder / f"part-{number:05d}.parquet", rows)
+    path, source = folder / f"part-{number:05d}.parquet", str(part.path)
+    if hasattr(annotator, "columns"):
+        write_columns(path, _in_columns(annotator, documents, source, counts))
+    else:
+        write_part(path, _annotated(annotator, documents, source, counts))
     return dict(counts)
 
 
 def _split_documents(path: Path, max_chars: int, counts: Counter[str]) -> Documents:
     """Yield the documents of a corpus part with their sentences."""
-    for _, record in json_lines(checked(path)):
-        text = normalize(record["text"]).text
-        counts["dropped_characters"] += len(record["text"]) - len(text)
-        spans = split_sentences(text, max_chars=max_chars)
-        yield record["id"], [text[start:end] for start, end in spans]
+    for group in _groups(record for _, record in json_lines(checked(path))):
+        for record, text in zip(group, normalize_all([one["text"] for one in group]), strict=True):
+            counts["dropped_characters"] += len(record["text"]) - len(text)
+            spans = split_sentences(text, max_chars=max_chars)
+            yield record["id"], [text[start:end] for start, end in spans]
+
+
+def _groups(records: Iterable[Any]) -> Iterator[list[Any]]:
+    """Group documents by their length, so that cleaning them together needs bounded memory."""
+    group: list[Any] = []
+    n_chars = 0
+    for record in records:
+        group.append(record)
+        n_chars += len(record["text"])
+        if n_chars >= GROUP_CHARS:
+            yield group
+            group, n_chars = [], 0
+    if group:
+        yield group
 
 
 def _annotated(
@@ -168,7 +221,7 @@ def _annotated(
     """Yield document ids and annotated sentences, checked and counted."""
     texts = _texts(documents, counts)
     while batch := list(islice(texts, BATCH)):
-        sentences = annotator.annotate([text for _, text in batch])
+        sentences = _call(annotator, [text for _, text in batch], counts)
         if len(sentences) != len(batch):
             raise UserError(
                 f"{source}: the annotator returned {len(sentences)} sentences for {len(batch)}"
@@ -177,6 +230,34 @@ def _annotated(
             sentence.validate(f"{source}: document {document!r}")
             _count(sentence, counts)
             yield document, sentence
+
+
+def _call(annotator: Annotator, texts: list[str], counts: Counter[str]) -> list[Sentence]:
+    """Annotate texts; count what the annotator says that it had to do to them."""
+    if not hasattr(annotator, "annotate_counted"):
+        return annotator.annotate(texts)
+    sentences, found = annotator.annotate_counted(texts)
+    counts.update(found)
+    return list(sentences)
+
+
+def _in_columns(
+    annotator: Any, documents: Documents, source: str, counts: Counter[str]
+) -> Iterator[Columns]:
+    """Yield blocks of annotated sentences, checked and counted."""
+    texts = _texts(documents, counts)
+    while batch := list(islice(texts, ROW_GROUP)):
+        found: Columns = annotator.columns([text for _, text in batch])
+        if list(found.texts) != [text for _, text in batch]:
+            raise UserError(f"{source}: the annotator returned other sentences than it was given")
+        found = replace(found, documents=[document for document, _ in batch])
+        found.validate(source)
+        counts["sentences"] += len(batch)
+        counts["words"] += len(found.words)
+        counts["characters"] += int(found.lengths.sum())
+        for layer, ids in found.layers.items():
+            counts[f"labels_{layer}"] += int((ids != MISSING).sum())
+        yield found
 
 
 def _texts(documents: Documents, counts: Counter[str]) -> Iterator[tuple[str, str]]:

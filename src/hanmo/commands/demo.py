@@ -190,7 +190,7 @@ def command_line(verb: str, config: Any) -> str:
         value = getattr(config, field.name)
         if field.metadata.get("positional"):
             words += [] if value is None else _words(value)
-        elif value != field.default and value is not None and field.name != "options":
+        elif value not in (_default(field), None) and field.name != "options":
             flags += _flag(field.name, value)
     module = registry.load(COMMANDS, verb)
     for plugin in getattr(module, "PLUGIN", {}):
@@ -200,6 +200,11 @@ def command_line(verb: str, config: Any) -> str:
         for name, value in config.options.items():
             flags += _flag(f"{prefix}.{name}" if prefix else name, value)
     return shlex.join(words + flags)
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    made = field.default_factory
+    return field.default if made is dataclasses.MISSING else made()
 
 
 def _flag(name: str, value: Any) -> list[str]:

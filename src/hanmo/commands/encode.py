@@ -23,15 +23,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from hanmo.annotate.store import read_part
+from hanmo.annotate.column_store import read_columns
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.core.artifact import building, read_manifest
 from hanmo.core.config import following
 from hanmo.core.errors import UserError
 from hanmo.core.execute import run_tasks
+from hanmo.core.executor import make_executor
 from hanmo.core.flags import hyphens
 from hanmo.core.log import Progress, say
-from hanmo.data.encode import NerLevel, encode_documents
+from hanmo.data.encode import NerLevel, encode_columns
 from hanmo.data.pairing import PARTNERS
 from hanmo.data.shard_file import Legend, read_shard, write_shard
 from hanmo.data.shards import KIND, SHARD_PIECES, ShardWriter
@@ -42,7 +43,8 @@ PLUGIN = {"objective": ("hanmo.objectives", "Objective")}
 FOLLOWS = {"objective": ("format", {"bert": "mlm", "lert": "lert"})}
 MANY_UNKNOWN = 0.1  # share of [UNK]; with BERT's vocabulary real Chinese text has below 0.01
 
-_OF_SHARDS = ("sentences", "vocab", "out", "ner_level", "shard_pieces", "workers", "overwrite")
+_HOW = ("workers", "executor", "executor_options")
+_OF_SHARDS = ("sentences", "vocab", "out", "ner_level", "shard_pieces", "overwrite", *_HOW)
 _OF_RECORDS = (
     *("format", "objective", "max_length", "max_predictions", "dupe_factor"),
     *("short_sequence_rate", "files", "seed", "options"),
@@ -82,7 +84,9 @@ class Config:
         ner_level: what entity labels refer to: "word" copies a word's label to all its pieces,
             "char" spreads an entity over its pieces (B at the first, E at the last).
         shard_pieces: a shard is closed after the document that reaches this many pieces.
-        workers: processes that encode.
+        workers: How many tasks run at a time.
+        executor: Where tasks run: processes here, a Ray or a Slurm cluster (docs/scaling.md).
+        executor_options: Options of the executor, each KEY=VALUE.
         overwrite: replace a folder made with other settings.
         options: options of the objective by name.
     """
@@ -93,6 +97,8 @@ class Config:
     ner_level: NerLevel = "word"
     shard_pieces: int = SHARD_PIECES
     workers: int = 1
+    executor: str = "local"
+    executor_options: list[str] = field(default_factory=list[str])
     overwrite: bool = False
     more: tuple[Path, ...] = field(default=(), metadata={"positional": True})
     to: Literal["shards", "tfrecord"] = "shards"
@@ -170,6 +176,7 @@ def _to_shards(config: Config, vocab: Path) -> dict[str, int | float]:
     manifest = read_manifest(config.sentences, "sentences")
     parts = [config.sentences / name for name in sorted(manifest.files) if _is_part(name)]
     tokenizer = Tokenizer.load(vocab)
+    executor = make_executor(config.executor, config.executor_options)
     inputs = {"sentences": config.sentences, "vocab": vocab_file(vocab)}
     settings = {name: getattr(config, name) for name in _OF_SHARDS}
     with building(
@@ -180,7 +187,13 @@ def _to_shards(config: Config, vocab: Path) -> dict[str, int | float]:
         work = build.state_dir
         step = partial(_encode_part, parts, work, tokenizer, config.ner_level)
         counts = run_tasks(
-            step, len(parts), workers=config.workers, state_dir=work / "tasks", title="encode"
+            step,
+            len(parts),
+            workers=config.workers,
+            state_dir=work / "tasks",
+            title="encode",
+            executor=executor,
+            names=parts,
         )
         total: Counter[str] = Counter()
         for part_counts in counts:
@@ -206,7 +219,7 @@ def _encode_part(
     parts: list[Path], work: Path, tokenizer: Tokenizer, ner_level: NerLevel, number: int
 ) -> dict[str, int]:
     """Encode one part into a shard file of its own."""
-    documents, counts = encode_documents(read_part(parts[number]), tokenizer, ner_level=ner_level)
+    documents, counts = encode_columns(read_columns(parts[number]), tokenizer, ner_level=ner_level)
     layers = {name: TAGSETS[name] for name in documents.layers}
     write_shard(_part_path(work, number), documents, Legend(layers, {}, tokenizer.size, ""))
     return dict(counts)

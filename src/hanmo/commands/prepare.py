@@ -20,6 +20,7 @@ from typing import Literal
 from hanmo.core.artifact import Build, building
 from hanmo.core.errors import UserError
 from hanmo.core.execute import run_tasks
+from hanmo.core.executor import make_executor
 from hanmo.core.files import write_atomic
 from hanmo.core.log import say
 from hanmo.corpus.encodings import Encoding
@@ -86,7 +87,9 @@ class Config:
             duplicates, the id of the one that is kept.
         on_error: What cannot be read: "stop", or "skip" it, tell it in OUT/missing.jsonl and end
             with exit code 3.
-        workers: Processes.
+        workers: How many tasks run at a time.
+        executor: Where tasks run: processes here, a Ray or a Slurm cluster (docs/scaling.md).
+        executor_options: Options of the executor, each KEY=VALUE.
         overwrite: Replace a folder that was made with other settings.
     """
 
@@ -118,6 +121,8 @@ class Config:
     dropped: Path | None = None
     on_error: OnError = "stop"
     workers: int = 1
+    executor: str = "local"
+    executor_options: list[str] = field(default_factory=list[str])
     overwrite: bool = False
 
 
@@ -203,10 +208,21 @@ def _make(
     options: Options,
     config: Config,
 ) -> Counts:
-    def tasks(step: Callable[[int], Counts], n: int, name: str, title: str) -> Sequence[Counts]:
-        # One task sees all documents: it runs in this process.
-        workers = 1 if n == 1 else config.workers
-        return run_tasks(step, n, workers=workers, state_dir=build.state_dir / name, title=title)
+    executor = make_executor(config.executor, config.executor_options)
+
+    def tasks(
+        step: Callable[[int], Counts], names: Sequence[str], folder: str, title: str
+    ) -> Sequence[Counts]:
+        alone = len(names) == 1  # it sees all documents: in this process
+        return run_tasks(
+            step,
+            len(names),
+            workers=1 if alone else config.workers,
+            state_dir=build.state_dir / folder,
+            title=title,
+            executor=None if alone else executor,
+            names=names,
+        )
 
     dropped = aside.dir if aside is not None and not aside.finished else None
     folders = Folders(build.dir, build.state_dir / "clean", dropped)

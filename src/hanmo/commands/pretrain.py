@@ -68,7 +68,8 @@ class Config:
         weight_decay: Decoupled weight decay, not on biases and layer normalisation.
         layer_decay: Layer-wise decay of the learning rate, as ELECTRA's; 1 is none.
         schedule: "bert" (linear warm-up, then linear decay) or "electra" (decay during both).
-        optimizer: "adamw" (BERT's: no bias correction, epsilon 1e-6), "adamw-torch" or "lamb".
+        optimizer: "adamw" (BERT's: no bias correction, epsilon 1e-6), "adamw-torch" (corrected,
+            epsilon 1e-8: in short runs from random weights it learns sooner) or "lamb".
         clip_norm: Gradients are clipped to this global norm.
         dropout: Overrides the dropout of the shape; 0 is usual for short runs on small data.
         pack: Several sequences share a row (exact; saves padding).

@@ -7,8 +7,7 @@
 
 The folder is `OUT.partial` until everything is written; then the manifest (kind, version,
 resolved configuration, digests of inputs and files, counts) is written last and the folder is
-renamed. A killed stage leaves `OUT.partial`, which the same command continues. Docs:
-docs/formats.md.
+renamed. A killed stage leaves `OUT.partial`, which the same command continues (docs/formats.md).
 """
 
 import contextlib
@@ -31,7 +30,8 @@ STATE = ".state"
 _STARTED = "building.json"
 _REFUSED = "refused"  # beside it: the last run ended with a mistake of the user's
 # Settings that change how a stage runs but not what it makes.
-_NOT_CONTENT = frozenset({"out", "workers", "overwrite", "resume", "config"})
+_HOW = frozenset({"workers", "executor", "executor_options", "overwrite", "resume"})
+_NOT_CONTENT = _HOW | {"out", "config"}
 
 
 class OtherSettingsError(UserError):

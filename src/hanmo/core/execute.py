@@ -1,46 +1,48 @@
-"""Run one stage's tasks, over several processes, so that a killed run continues where it was.
+"""Run one stage's tasks, on one or many machines, so that a killed run continues where it was.
 
 In: a step ``step(rank) -> counts`` that writes its own output atomically, and the number of tasks.
 Out: the counts of every task, in task order. Beside the output, ``state_dir`` holds datatrove's
 layout: ``completions/00003`` marks task 3 as done, ``counts/00003.json`` (written before the
 marker) is what it counted, ``errors/00003.txt`` the traceback of a task that failed.
 
-datatrove's ``LocalPipelineExecutor`` runs, marks and skips one task. The loop over the tasks is
-ours, for three reasons: its pool waits for ever when the system kills a worker for its memory,
-its manager process outlives a killed parent, and its log goes to the console.
+datatrove's ``LocalPipelineExecutor`` runs, marks and skips one task. Where tasks run is an executor
+of `core/executors/`. A task that fails does not stop the others; what failed is raised when they
+are through, and the next run does only what is missing.
 
     counts = run_tasks(partial(tag_part, source, out), 40, workers=8, state_dir=state, title="tag")
 """
 
 import errno
 import json
-import os
-import pickle
 import shutil
-import signal
-import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TypeAlias
 
 from hanmo.core.errors import UserError
+from hanmo.core.executor import Executor, make_executor, portable
 from hanmo.core.files import write_atomic
-from hanmo.core.log import Progress
+from hanmo.core.log import Progress, say
 
 Counts: TypeAlias = dict[str, int]
 Step: TypeAlias = Callable[[int], Counts]
 
+_HOPELESS = 3  # failures without a single success: the settings are wrong, not one input
+_SHOWN = 5  # failures that a message tells
+
 
 def run_tasks(
-    step: Step, n_tasks: int, *, workers: int, state_dir: Path, title: str
+    step: Step,
+    n_tasks: int,
+    *,
+    workers: int,
+    state_dir: Path,
+    title: str,
+    executor: Executor | None = None,
+    names: Sequence[object] = (),
 ) -> list[Counts]:
     """Run ``step(0)`` … ``step(n_tasks - 1)``, skipping those that an earlier run finished.
 
@@ -48,16 +50,20 @@ def run_tasks(
         step: Module-level function, or a ``functools.partial`` of one (it must pickle). It writes
             its own output atomically, because a task that was killed is run again.
         n_tasks: Number of tasks.
-        workers: Processes; 1 runs every task in this process.
+        workers: How many at a time; 1 runs every task in this process.
         state_dir: Folder of the markers and counts; made when absent.
         title: What the progress bar says.
+        executor: Where tasks run; by default in processes of this machine.
+        names: What a task works on, for messages that do not say it themselves.
 
     Returns:
         The counts of each task, in task order, those of earlier runs included.
 
     Raises:
-        UserError: The folder belongs to other tasks, the disk is full, a worker was killed, or the
-            step itself raised it. Any other exception of a step is raised as it is.
+        UserError: The folder belongs to other tasks, or tasks failed: the input is bad, a worker
+            was killed twice at the same task, the disk is full. Any other exception of a step is
+            raised as it is. The tasks that did not fail are done, unless the disk is full or no
+            task at all succeeded.
     """
     if workers < 1:
         raise UserError(f"workers: got {workers}, expected 1 or more")
@@ -65,79 +71,64 @@ def run_tasks(
         _claim(state_dir, step, n_tasks)
     todo = [rank for rank in range(n_tasks) if not _marker(state_dir, rank).exists()]
     run_one = partial(_run_one, step, n_tasks, state_dir)
-    with Progress(title, n_tasks, "tasks") as progress:
-        progress.skip(n_tasks - len(todo))
-        for _ in _each(run_one, todo, min(workers, len(todo))):
-            progress.advance(1)
+    engine = executor or make_executor("local")
+    failures: dict[int, Exception] = {}
+    done = n_tasks - len(todo)
+    outcomes = engine.run(run_one, todo, workers=workers, state_dir=state_dir, title=title)
+    # Closed at once when we stop early: ends the workers.
+    with Progress(title, n_tasks, "tasks") as progress, closing(outcomes):
+        progress.skip(done)
+        for rank, error in outcomes:
+            if error is None:
+                progress.advance(1)
+                done += 1
+                continue
+            failures[rank] = error
+            if _full_disk(error) or (not done and len(failures) >= _HOPELESS):
+                break
+    if failures:
+        raise _failed(failures, n_tasks, done, names)
     return [_read_counts(state_dir, rank) for rank in range(n_tasks)]
 
 
-def _each(run_one: Callable[[int], None], ranks: list[int], workers: int) -> Iterator[None]:
-    """Yield once for every task that finished, in the order of finishing."""
-    if workers <= 1:
-        yield from map(run_one, ranks)
-        return
-    # forkserver: a fork of a process that has threads (torch, a progress bar) may hang.
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["__main__", "datatrove.executor", __name__])
-    lifeline, held_end = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(lifeline, run_one))
-    try:
-        with _main_without_a_file():
-            futures: list[Future[None]] = [pool.submit(_run_in_worker, rank) for rank in ranks]
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a worker process died: most often memory ran out (run again with fewer workers, now "
-            f"{workers}; finished tasks are kept), or the calling script does not guard its call "
-            "with: if __name__ == '__main__'"
-        ) from error
-    except BaseException:
-        held_end.close()  # ends the workers at once: what they were at is run again next time
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        held_end.close()
-        lifeline.close()
+def _failed(
+    failures: Mapping[int, Exception], n_tasks: int, done: int, names: Sequence[object]
+) -> Exception:
+    """Return what to raise for the tasks that failed."""
+    told = {rank: _named(error, rank, names) for rank, error in sorted(failures.items())}
+    bugs = [error for error in failures.values() if not isinstance(error, UserError)]
+    first = bugs[0] if bugs else next(iter(told.values()))
+    if len(failures) == 1:
+        return first
+    lines = [f"{error}" for error in list(told.values())[:_SHOWN]]
+    more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+    text = (
+        f"{len(told)} of {n_tasks} tasks failed ({done} are done and kept; run again to do the "
+        f"rest): {'; '.join(lines)}{more}"
+    )
+    if bugs:
+        say(text)
+        return first
+    combined = UserError(text)
+    combined.__cause__ = next((e.__cause__ for e in told.values() if e.__cause__), None)
+    return combined
 
 
-@contextmanager
-def _main_without_a_file() -> Iterator[None]:
-    """Let workers start for a program read from standard input, whose "file" cannot be opened."""
-    main = sys.modules["__main__"]
-    path = getattr(main, "__file__", None)
-    if path is None or Path(path).exists():
-        yield
-        return
-    del main.__file__
-    try:
-        yield
-    finally:
-        main.__file__ = path
+def _named(error: Exception, rank: int, names: Sequence[object]) -> Exception:
+    """Say which task failed where the message cannot know: a worker died, or a bug was met."""
+    mistake = isinstance(error, UserError) and error.__cause__ is None
+    if mistake or not names or _full_disk(error) or str(names[rank]) in str(error):
+        return error
+    if not isinstance(error, UserError):
+        error.add_note(f"while working on {names[rank]}")
+        return error
+    named = UserError(f"{names[rank]}: {error}")
+    named.__cause__ = error.__cause__
+    return named
 
 
-_IN_WORKER: list[Callable[[int], None]] = []  # the task, sent once and not with every rank
-
-
-def _run_in_worker(rank: int) -> None:
-    _IN_WORKER[0](rank)
-
-
-def _begin(lifeline: Connection, run_one: Callable[[int], None]) -> None:
-    """Start a worker that ends with its parent, also when that is killed with ``kill -9``.
-
-    Nothing is ever sent: the pipe becomes readable when its other end, which only the parent has,
-    is closed. A plain worker would wait for its next task for ever.
-    """
-
-    def watch() -> None:
-        lifeline.poll(None)
-        os._exit(1)
-
-    _IN_WORKER.append(run_one)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the parent decides
-    threading.Thread(target=watch, name="lifeline", daemon=True).start()
+def _full_disk(error: Exception) -> bool:
+    return getattr(error.__cause__, "errno", None) == errno.ENOSPC
 
 
 def _run_one(step: Step, n_tasks: int, state_dir: Path, rank: int) -> None:
@@ -156,7 +147,7 @@ def _run_one(step: Step, n_tasks: int, state_dir: Path, rank: int) -> None:
         except Exception as error:
             if getattr(error, "errno", None) != errno.ENOSPC:
                 write_atomic(state_dir / "errors" / f"{rank:05d}.txt", traceback.format_exc())
-            raise _portable(error) from error
+            raise portable(error) from error
         finally:
             logger.enable("datatrove")
 
@@ -164,15 +155,6 @@ def _run_one(step: Step, n_tasks: int, state_dir: Path, rank: int) -> None:
 def _count(step: Step, state_dir: Path, data: object, rank: int, world_size: int) -> None:
     """Be datatrove's pipeline: one step that runs the task and writes its counts."""
     write_atomic(state_dir / "counts" / f"{rank:05d}.json", json.dumps(step(rank)))
-
-
-def _portable(error: Exception) -> Exception:
-    """Return the exception, or its text when it cannot travel between processes."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # noqa: BLE001 - any failure to pickle means the same
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
 
 
 def _claim(state_dir: Path, step: Step, n_tasks: int) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from hanmo.core import ranks
 
 _PLAIN_INTERVAL = 15.0
+_SILENT = 2.0  # shorter jobs say nothing off a terminal
 
 
 def say(text: str) -> None:
@@ -77,7 +78,9 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
-        elif kind is None and time.monotonic() - self._start >= 2 and self._said != self._done:
+        elif (
+            kind is None and time.monotonic() - self._start >= _SILENT and self._said != self._done
+        ):
             say(self._line())
 
     def _line(self) -> str:

@@ -17,11 +17,11 @@ from hanmo.corpus.choosing import choose, divide, find_repeated, match_bucket
 from hanmo.corpus.inputs import InputFile
 from hanmo.corpus.paragraphs import SLICES
 from hanmo.corpus.spool import Options, clean_group
-from hanmo.corpus.writing import write_part
+from hanmo.corpus.writing import part_name, write_part
 
 Counts = dict[str, int]
-# (step, number of tasks, name of the pass, title) → the counts of each task
-Run = Callable[[Callable[[int], Counts], int, str, str], Sequence[Counts]]
+# (step, what each task works on, folder for its state, title) → the counts of each task
+Run = Callable[[Callable[[int], Counts], Sequence[str], str, str], Sequence[Counts]]
 
 _ALWAYS = ("documents_in", "kept", "characters", "parts")
 
@@ -52,21 +52,25 @@ def make_corpus(
     work, n = folders.work, len(groups)
     work.mkdir(exist_ok=True)
     step: Callable[[int], Counts] = partial(clean_group, groups, options, work, folders.dropped)
-    counts = [*run(step, n, "1-clean", "prepare: read and clean")]
+    names = [", ".join(str(file.path) for file in group) for group in groups]
+    counts = [*run(step, names, "1-clean", "prepare: read and clean")]
     if options.near.similarity:
         step = partial(match_bucket, n, work)
-        run(step, options.near.buckets, "2-match", "prepare: find near duplicates")
+        names = [f"band {rank}" for rank in range(options.near.buckets)]
+        run(step, names, "2-match", "prepare: find near duplicates")
     step = partial(choose, n, options, work)
-    counts += run(step, 1, "3-choose", "prepare: find duplicates")
+    counts += run(step, ["all documents"], "3-choose", "prepare: find duplicates")
     if options.paragraphs.any:
         step = partial(find_repeated, n, options, work)
-        counts += run(step, SLICES, "4-paragraphs", "prepare: find repeated paragraphs")
+        names = [f"slice {rank} of the paragraphs" for rank in range(SLICES)]
+        counts += run(step, names, "4-paragraphs", "prepare: find repeated paragraphs")
     step = partial(divide, n, options, work, folders.dropped is not None)
-    [division] = run(step, 1, "5-divide", "prepare: divide into parts")
+    [division] = run(step, ["all documents"], "5-divide", "prepare: divide into parts")
     counts.append(division)
     if division["kept"]:
         step = partial(write_part, work, options, folders.out, folders.dropped)
-        run(step, division["parts"], "6-write", "prepare: write parts")
+        names = [part_name(rank) for rank in range(division["parts"])]
+        run(step, names, "6-write", "prepare: write parts")
     return _total(counts)
 
 

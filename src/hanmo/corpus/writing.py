@@ -17,6 +17,11 @@ from hanmo.corpus.choosing import DUPLICATE, NEAR, REASONS
 from hanmo.corpus.spool import Options, compress, line_of, lines_between
 
 
+def part_name(rank: int) -> str:
+    """Return the name of a part of the corpus."""
+    return f"part-{rank:05d}.jsonl.zst"
+
+
 def write_part(
     folder: Path, options: Options, out: Path, dropped: Path | None, rank: int
 ) -> dict[str, int]:
@@ -39,7 +44,7 @@ def write_part(
             aside.append(line_of(record))
     if aside and dropped is not None:
         write_atomic(dropped / f"repeated-{rank:05d}.jsonl.zst", compress(aside))
-    write_atomic(out / f"part-{rank:05d}.jsonl.zst", compress(kept))
+    write_atomic(out / part_name(rank), compress(kept))
     return {"kept": len(kept)}
 
 

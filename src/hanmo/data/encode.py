@@ -13,24 +13,22 @@ I-Ns E-Ns, as the figure has it).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, pairwise
-from typing import Literal, TypeAlias
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hanmo.annotate.sentence import Sentence
-from hanmo.annotate.tagsets import MISSING, TAGSETS, label_ids
-from hanmo.data.documents import Documents, join, nothing
+from hanmo.annotate.columns import Columns, Row, blocks_of
+from hanmo.annotate.tagsets import MISSING, TAGSETS
+from hanmo.data.documents import Documents, nothing
 from hanmo.text.align import align_words
 from hanmo.text.tokenizer import Tokenizer
 
 NerLevel: TypeAlias = Literal["word", "char"]
-Row: TypeAlias = tuple[str, Sentence]
 IntArray: TypeAlias = NDArray[np.int64]
 
-BLOCK = 2048  # sentences encoded at once, and the rest of the last one's document
 _ENTITIES = "ner"  # the layer whose labels say where in an entity they stand (B, I, E, S)
 
 
@@ -53,71 +51,88 @@ def encode_documents(
         UserError: a label that is not in its tag set, words outside their text, or labels that
             are not as many as the words.
     """
-    parts: list[Documents] = []
+    return encode_columns(blocks_of(rows), tokenizer, ner_level=ner_level)
+
+
+def encode_columns(
+    blocks: Iterable[Columns], tokenizer: Tokenizer, *, ner_level: NerLevel = "word"
+) -> tuple[Documents, Counter[str]]:
+    """Encode documents whose sentences come in blocks; a document may go over several.
+
+    Args and results as `encode_documents`.
+    """
     counts: Counter[str] = Counter()
-    for block in _blocks(rows):
-        parts.append(_encode_block(block, tokenizer, ner_level, counts))
+    parts: list[_Encoded] = []
+    document, last = 0, None
+    for block in blocks:
+        if not len(block.texts):
+            continue
+        document += last is not None and block.documents[0] != last
+        numbers = document + np.cumsum(block.changes)
+        document, last = int(numbers[-1]), block.documents[-1]
+        parts.append(_encode_block(block, numbers, tokenizer, ner_level, counts))
+    if not parts:
+        return nothing(), Counter(dict.fromkeys(("documents", "sentences", "pieces"), 0))
     found = {name for part in parts for name in part.layers}
-    documents = join(parts or [nothing()], [name for name in TAGSETS if name in found])
+    starts = _starts(
+        np.concatenate([part.documents for part in parts]),
+        np.concatenate([part.lengths for part in parts]),
+    )
+    layers = {
+        name: np.concatenate([part.labels(name) for part in parts])
+        for name in TAGSETS
+        if name in found
+    }
+    ids, word_starts = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "word_starts")
+    )
+    documents = Documents(ids, word_starts, *starts, layers)
     counts["documents"] = len(documents.document_starts) - 1
     counts["sentences"] = len(documents.sentence_starts) - 1
     counts["pieces"] = len(documents.ids)
     return documents, counts
 
 
-def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Group rows into blocks of whole documents."""
-    block: list[Row] = []
-    for row in rows:
-        if len(block) >= BLOCK and row[0] != block[-1][0]:
-            yield block
-            block = []
-        block.append(row)
-    if block:
-        yield block
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """A block of sentences: pieces one after another, and for each sentence document and length."""
+
+    ids: NDArray[Any]
+    word_starts: NDArray[np.uint8]
+    layers: dict[str, NDArray[np.int8]]
+    documents: IntArray
+    lengths: IntArray
+
+    def labels(self, name: str) -> NDArray[np.int8]:
+        return self.layers.get(name, np.full(len(self.ids), MISSING, dtype=np.int8))
 
 
 def _encode_block(
-    block: Sequence[Row], tokenizer: Tokenizer, ner_level: NerLevel, counts: Counter[str]
-) -> Documents:
-    """Encode whole documents at once: their texts are thought of as one long text."""
-    _check(block)
-    sentences = [sentence for _, sentence in block]
-    encodings = tokenizer.encode_batch([sentence.text for sentence in sentences])
-    ids = np.concatenate([encoding.ids for encoding in encodings])
-    lengths = np.array([len(encoding.ids) for encoding in encodings], dtype=np.int64)
-    n_words = np.array([len(sentence.words) for sentence in sentences], dtype=np.int64)
-    shifts = np.cumsum([0, *(len(sentence.text) for sentence in sentences)])[:-1]
-    pieces = np.concatenate([encoding.spans for encoding in encodings]).astype(np.int64)
-    pieces += np.repeat(shifts, lengths)[:, None]
-    words = _word_spans(sentences) + np.repeat(shifts, n_words)[:, None]
+    block: Columns,
+    documents: IntArray,
+    tokenizer: Tokenizer,
+    ner_level: NerLevel,
+    counts: Counter[str],
+) -> _Encoded:
+    """Encode sentences at once: their texts are thought of as one long text."""
+    rows, shifts, lengths = tokenizer.encode_joined(block.texts)
+    ids, pieces = rows[:, 0], rows[:, 1:]
+    words = block.words + np.repeat(shifts, block.n_words)[:, None]
     alignment = align_words(words, pieces)
     word_starts = _word_starts(alignment.piece_words)
     layers: dict[str, NDArray[np.int8]] = {}
-    for name in TAGSETS:
-        if any(name in sentence.layers for sentence in sentences):
-            labels = _word_labels(name, sentences)
-            counts[f"labels_{name}"] += int((labels != MISSING).sum())
-            # Pieces of word -1, of no word, take the label that is appended.
-            layers[name] = np.append(labels, np.int8(MISSING))[alignment.piece_words]
+    for name, labels in block.layers.items():
+        counts[f"labels_{name}"] += int((labels != MISSING).sum())
+        # Pieces of word -1, of no word, take the label that is appended.
+        layers[name] = np.append(labels, np.int8(MISSING))[alignment.piece_words]
     if ner_level == "char" and _ENTITIES in layers:
         layers[_ENTITIES] = spread_entities(layers[_ENTITIES], word_starts)
     counts["words"] += len(words)
     counts["unaligned_words"] += alignment.n_unaligned
     counts["unknown_pieces"] += int((ids == tokenizer.unk_id).sum())
     counts["empty_sentences"] += int((lengths == 0).sum())
-    starts = _starts([name for name, _ in block], lengths)
     id_dtype = np.uint16 if tokenizer.size < 1 << 16 else np.uint32
-    return Documents(ids.astype(id_dtype), word_starts.astype(np.uint8), *starts, layers)
-
-
-def _check(block: Sequence[Row]) -> None:
-    """Refuse what would shift the labels of a whole block: lengths and ends that do not fit."""
-    for name, sentence in block:
-        n = len(sentence.words)
-        end = sentence.words[-1][1] if n else 0
-        if end > len(sentence.text) or any(len(x) != n for x in sentence.layers.values()):
-            sentence.validate(f"document {name}")
+    return _Encoded(ids.astype(id_dtype), word_starts.astype(np.uint8), layers, documents, lengths)
 
 
 def spread_entities(labels: NDArray[np.int8], word_starts: NDArray[np.bool_]) -> NDArray[np.int8]:
@@ -152,25 +167,6 @@ def _entity_table() -> NDArray[np.int8]:
     return table
 
 
-def _word_spans(sentences: Sequence[Sentence]) -> IntArray:
-    numbers = chain.from_iterable(chain.from_iterable(one.words for one in sentences))
-    return np.fromiter(numbers, dtype=np.int64).reshape(-1, 2)
-
-
-def _word_labels(name: str, sentences: Sequence[Sentence]) -> NDArray[np.int8]:
-    """int8 [W], the label ids of all words, -1 where a sentence has no such layer."""
-    return np.asarray(
-        label_ids(
-            name,
-            chain.from_iterable(
-                one.layers[name] if name in one.layers else (None,) * len(one.words)
-                for one in sentences
-            ),
-        ),
-        dtype=np.int8,
-    )
-
-
 def _word_starts(piece_words: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Mark the pieces whose word is not the word of the piece before, or that have no word."""
     starts = np.ones(len(piece_words), dtype=np.bool_)
@@ -178,10 +174,8 @@ def _word_starts(piece_words: NDArray[np.int32]) -> NDArray[np.bool_]:
     return starts
 
 
-def _starts(names: Sequence[str], lengths: IntArray) -> tuple[IntArray, IntArray]:
+def _starts(documents: IntArray, lengths: IntArray) -> tuple[IntArray, IntArray]:
     """Sentence starts and document starts, without empty sentences and documents."""
-    changes = [False, *(one != two for one, two in pairwise(names))]
-    documents = np.cumsum(np.array(changes, dtype=np.int64))
     kept = lengths > 0
     sentence_starts = np.concatenate([[0], np.cumsum(lengths[kept])]).astype(np.int64)
     _, sizes = np.unique(documents[kept], return_counts=True)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from hanmo.core.errors import UserError
 from hanmo.core.memory import keep_freed_arrays
 from hanmo.data.batches import collate, place
-from hanmo.data.draws import Draws, keys, shuffled
+from hanmo.data.draws import Bits, Draws, keys, shuffled
 from hanmo.data.pairing import NO_ANSWER
 from hanmo.data.ragged import Array, Corrupted, IntArray, Sequences, join, none_of
 from hanmo.data.sequences import SequencePlan, read_sequences, sequence_lengths
@@ -112,6 +112,15 @@ class Assembler:
 
     def corrupted(self, selection: Selection, here: IntArray) -> Corrupted:
         """Read and corrupt the samples `here` of a selection; their segments are their types."""
+        sequences, chance, answers = self.read(selection, here)
+        corrupted = self.objective.corrupt(sequences, Draws(chance, sequences.offsets))
+        inputs = {"token_type_ids": sequences.token_type_ids, **corrupted.inputs}
+        return replace(corrupted, inputs=inputs, partners=answers)
+
+    def read(
+        self, selection: Selection, here: IntArray
+    ) -> tuple[Sequences, Bits, NDArray[np.int8] | None]:
+        """Read the samples `here` of a selection, each with its chance and its answer, if any."""
         epochs, indices = selection.epochs[here], selection.indices[here]
         repeats = epochs if self.dupe_factor is None else epochs % self.dupe_factor
         chance = keys(self.seed, "corrupt", repeats, indices)
@@ -122,10 +131,7 @@ class Assembler:
             segments = np.where(swapped[:, None, None], segments[:, ::-1], segments)
             answers = np.where(swapped, np.int8(1), answers)
         layers = getattr(self.objective, "layers", None)
-        sequences = read_sequences(self.shards, segments, layers=layers)
-        corrupted = self.objective.corrupt(sequences, Draws(chance, sequences.offsets))
-        inputs = {"token_type_ids": sequences.token_type_ids, **corrupted.inputs}
-        return replace(corrupted, inputs=inputs, partners=answers)
+        return read_sequences(self.shards, segments, layers=layers), chance, answers
 
 
 class Loader:

@@ -22,8 +22,11 @@ from hanmo.text.wordpiece import Rows, build, encode_rows, replace_surrogates
 # ODD: none of these by itself, the whole text goes through the crate.
 _UNSEEN, _ALONE, _SPACE, _GONE, _WORD, _ODD = range(6)
 Pieces = tuple[NDArray[np.int32], NDArray[np.int32]]
+IntArray = NDArray[np.int64]
+Joined = tuple[IntArray, IntArray, IntArray]
 _GROUP_CHARS = 1 << 17  # characters looked at together: bounds the memory
 _MAX_WORDS = 1 << 16  # words remembered
+_NONE = np.empty(0, dtype=np.int64)
 
 
 class CharTable:
@@ -37,9 +40,29 @@ class CharTable:
 
     def encode_batch(self, texts: Sequence[str]) -> list[Pieces]:
         """Encode texts; each result is (ids int32 [n], character spans int32 [n, 2])."""
-        return [pieces for group in _groups(texts) for pieces in self._encode_group(group)]
+        return [pieces for group in _groups(texts) for pieces in _split(*self._encode_group(group))]
 
-    def _encode_group(self, texts: list[str]) -> list[Pieces]:
+    def encode_joined(self, texts: Sequence[str]) -> Joined:
+        """Encode texts as if they stood in one long text with a character between them.
+
+        Returns:
+            int64 [n, 3], id, first character and character after of every piece, in that long
+            text; int64 [texts], where each text starts in it; int64 [texts], its pieces.
+        """
+        tables, starts, counts = [np.empty((0, 3), np.int64)], [_NONE], [_NONE]
+        shift = 0
+        for group in _groups(texts):
+            table, begins, sizes = self._encode_group(group)
+            moved = table.astype(np.int64)
+            moved[:, 1:] += shift
+            tables.append(moved)
+            starts.append(begins + shift)
+            counts.append(sizes)
+            shift += int(begins[-1]) + len(group[-1]) + 1
+        return np.concatenate(tables), np.concatenate(starts), np.concatenate(counts)
+
+    def _encode_group(self, texts: list[str]) -> tuple[Rows, IntArray, IntArray]:
+        """Return the rows of the joined texts, where each text starts, how many rows it has."""
         text = replace_surrogates("\n".join(texts))
         codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
         kinds = self._look_up(codes)  # [characters]
@@ -54,12 +77,20 @@ class CharTable:
         if len(words):
             table = np.concatenate((table, words))
             table = table[np.argsort(table[:, 1], kind="stable")]
-        pieces = _split(table, starts)
+        counts = np.diff(np.append(np.searchsorted(table[:, 1], starts), len(table)))
         odd = np.unique(np.searchsorted(starts, np.flatnonzero(kinds == _ODD), side="right") - 1)
-        slow = encode_rows(self._crate, [texts[i] for i in odd])
-        for i, exact in zip(odd.tolist(), slow, strict=True):
-            pieces[i] = exact[:, 0], exact[:, 1:]
-        return pieces
+        if len(odd):
+            slow = encode_rows(self._crate, [texts[i] for i in odd])
+            sizes = np.fromiter(map(len, slow), dtype=np.int64, count=len(slow))
+            exact = np.concatenate(slow)
+            exact[:, 1:] += np.repeat(starts[odd], sizes).astype(np.int32)[:, None]
+            owner = np.repeat(np.arange(len(texts)), counts)
+            others = ~np.isin(owner, odd)
+            # By text only: inside one, the crate's order is kept.
+            order = np.argsort(np.append(owner[others], np.repeat(odd, sizes)), kind="stable")
+            table = np.concatenate((table[others], exact))[order]
+            counts[odd] = sizes
+        return table, starts, counts
 
     def _look_up(self, codes: NDArray[np.uint32]) -> NDArray[np.uint8]:
         kinds = self._kinds[codes]
@@ -124,9 +155,9 @@ def _groups(texts: Sequence[str]) -> Iterator[list[str]]:
         yield group
 
 
-def _split(table: Rows, starts: NDArray[np.int64]) -> list[Pieces]:
+def _split(table: Rows, starts: IntArray, counts: IntArray) -> list[Pieces]:
     """Cut the rows of joined texts into pieces a text, spans counted from its start."""
-    bounds = np.append(np.searchsorted(table[:, 1], starts), len(table))  # [texts + 1]
-    shifts = np.repeat(starts.astype(np.int32), np.diff(bounds))
+    bounds = np.cumsum([0, *counts])  # [texts + 1]
+    shifts = np.repeat(starts.astype(np.int32), counts)
     ids, spans = table[:, 0].copy(), table[:, 1:] - shifts[:, None]
     return [(ids[i:j], spans[i:j]) for i, j in pairwise(bounds.tolist())]

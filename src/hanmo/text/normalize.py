@@ -17,8 +17,10 @@ Nothing else: no case folding, no traditional → simplified; private-use charac
 """
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,7 @@ from numpy.typing import NDArray
 _KEEP, _DROP, _BLANK, _LINE = range(4)
 _LINES = "\n\r\v\f\x85\u2028\u2029"
 _N_CODE_POINTS = 0x110000
+_BETWEEN = "\u2028"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,16 @@ def normalize(text: str, *, nfkc: bool = False) -> Normalized:
     folded = _fold(clean.text)
     again = _clean(folded.text)  # folding makes new blanks (U+00A8 → space + mark)
     return Normalized(again.text, clean.offsets[folded.offsets[again.offsets]])
+
+
+def normalize_all(texts: Sequence[str]) -> list[str]:
+    """Clean many texts at once: what `normalize` makes of each, without the offsets, but faster."""
+    # A line end of its own kind between texts: blanks beside it vanish as they do at a text's ends.
+    clean = _clean(_BETWEEN.join(texts))
+    ends = np.cumsum([len(text) + 1 for text in texts])[:-1] - 1  # of all but the last
+    places = np.searchsorted(clean.offsets, ends)
+    bounds = [-1, *places.tolist(), len(clean.text)]
+    return [clean.text[start + 1 : end] for start, end in pairwise(bounds)] if texts else []
 
 
 def _clean(text: str) -> Normalized:

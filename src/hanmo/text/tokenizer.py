@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanmo.core.files import write_atomic, write_json
-from hanmo.text.char_table import CharTable
+from hanmo.text.char_table import CharTable, Joined
 from hanmo.text.vocab import (
     CLS,
     HUB_FILE,
@@ -121,6 +121,15 @@ class Tokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[Encoding]:
         """Split many texts into pieces: the same as `encode` of each, but faster."""
         return [Encoding(ids, spans) for ids, spans in self._table.encode_batch(texts)]
+
+    def encode_joined(self, texts: Sequence[str]) -> Joined:
+        """Split texts into pieces as if they stood in one long text, a character between them.
+
+        Returns:
+            int64 [n, 3], id, first character and character after of every piece, in that long
+            text; int64 [texts], where each text starts in it; int64 [texts], its pieces.
+        """
+        return self._table.encode_joined(texts)
 
     def _encode_specials(self, text: str) -> Encoding:
         parts = _SPECIAL_TEXT.split(text)  # ordinary text at even places, specials at odd ones

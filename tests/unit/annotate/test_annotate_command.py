@@ -1,6 +1,7 @@
 """`hanmo annotate`: from a corpus folder or annotated files to a sentences folder."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,42 @@ def corpus(tmp_path: Path) -> Path:
                     record = {"id": name, "text": text, "source": "test"}
                     stream.write(json.dumps(record, ensure_ascii=False) + "\n")
     return folder
+
+
+@pytest.mark.parametrize("workers", [1, 9])
+def test_a_sample_writes_nothing_and_says_how_long_all_takes(
+    corpus: Path, tmp_path: Path, workers: int
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    made = run(Config([corpus], None, annotator="jieba", sample=3, workers=workers))
+    assert sorted(tmp_path.rglob("*")) == before
+    found = made["json"]
+    texts = {document["text"] for document in found["sentences"]}
+    whole = run(Config([corpus], tmp_path / "out", annotator="jieba"))
+    rows = [row for part in sorted((tmp_path / "out").glob("*.parquet")) for row in read_part(part)]
+    assert len(found["sentences"]) == 3
+    assert texts <= {sentence.text for _, sentence in rows}
+    assert found["workers"] == min(workers, 3, os.cpu_count() or 1)
+    assert found["estimated_seconds"] >= found["start_seconds"]
+    assert whole["sentences"] == len(rows)
+    for document in found["sentences"]:
+        first = document["words"][0]
+        assert f"      {first['text']}" in made["text"]
+
+
+def test_what_a_sample_refuses(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--sample: got 0, expected 1 or more"):
+        run(Config([corpus], None, annotator="jieba", sample=0))
+    with pytest.raises(UserError, match="--out missing"):
+        run(Config([corpus], None, annotator="jieba"))
+    path = tmp_path / "a.conllu"
+    path.write_text("1\t我\t_\tPRON\tPRP\t_\t0\troot\t_\t_\n\n", encoding="utf-8")
+    with pytest.raises(UserError, match="is a file that is annotated already"):
+        run(Config([path], None, annotator="conllu", sample=2))
+    with building(tmp_path / "empty", kind="corpus", config={}) as build:
+        (build.dir / "part-00000.jsonl").write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match="not one sentence"):
+        run(Config([tmp_path / "empty"], None, annotator="jieba", sample=2))
 
 
 def digests(folder: Path) -> dict[str, str]:

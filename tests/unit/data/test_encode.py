@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hanmo.annotate import columns
 from hanmo.annotate.sentence import Sentence
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.core.errors import UserError
@@ -211,7 +212,7 @@ def reference(rows: list[tuple[str, Sentence]]) -> list[tuple[int, int, str | No
 def test_blocks_equal_a_piece_by_piece_reference(rows: list[tuple[str, Sentence]]) -> None:
     monkey = pytest.MonkeyPatch()
     with monkey.context() as patch:
-        patch.setattr(encode, "BLOCK", 3)
+        patch.setattr(columns, "BLOCK", 3)
         documents, counts = encode_documents(rows, TOKENIZER)
     sentences = np.zeros(len(documents.ids), dtype=int)
     sentences[documents.sentence_starts[:-1]] = 1

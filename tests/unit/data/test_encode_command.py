@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hanmo.annotate.column_store import read_columns
 from hanmo.annotate.sentence import Sentence
-from hanmo.annotate.store import read_part, write_part
+from hanmo.annotate.store import write_part
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.commands import encode
 from hanmo.commands.encode import Config, run
@@ -108,21 +109,21 @@ def test_an_interrupted_run_is_continued(
         read.append(path.name)
         if path.name == stop:
             raise KeyboardInterrupt
-        return read_part(path)
+        return read_columns(path)
 
     def stop_after_a_shard(self: object, documents: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         if stop_at == "part":
-            patch.setattr(encode, "read_part", partial(read_and_note, "part-00002.parquet"))
+            patch.setattr(encode, "read_columns", partial(read_and_note, "part-00002.parquet"))
         else:
             patch.setattr(encode.ShardWriter, "add", stop_after_a_shard)
         with pytest.raises(KeyboardInterrupt):
             run(config)
     assert not config.out.exists()
     read.clear()
-    monkeypatch.setattr(encode, "read_part", partial(read_and_note, "none"))
+    monkeypatch.setattr(encode, "read_columns", partial(read_and_note, "none"))
     assert run(config) == run(whole)
     done = {"part": 2, "shard": N_PARTS}[stop_at]
     assert read == [f"part-{number:05d}.parquet" for number in range(done, N_PARTS)]

@@ -559,7 +559,7 @@ def _continued(folder: Path) -> int:
 
 def test_the_shards_of_sentences_are_what_they_were(road: Path) -> None:
     made = read_manifest(road / "shards", "shards").config
-    assert set(made) == set(encode._OF_SHARDS) - {"out", "workers", "overwrite"}
+    assert set(made) == set(encode._OF_SHARDS) - {"out", "overwrite", *encode._HOW}
     assert len(CHARACTERS) * 2 + 5 == len(VOCAB)
 
 

@@ -32,6 +32,11 @@ def table(id_of: dict[str, int]) -> CharTable:
 
 def assert_same(id_of: dict[str, int], table: CharTable, texts: list[str]) -> None:
     exact = encode_rows(build(id_of), texts)
+    joined, starts, counts = table.encode_joined(texts)
+    assert starts.tolist() == [sum(len(text) + 1 for text in texts[:i]) for i in range(len(texts))]
+    assert counts.tolist() == [len(rows) for rows in exact]
+    moved = [row for rows, at in zip(exact, starts, strict=True) for row in rows + [0, at, at]]  # noqa: RUF005
+    assert joined.tolist() == [row.tolist() for row in moved]
     for text, rows, (ids, spans) in zip(texts, exact, table.encode_batch(texts), strict=True):
         assert rows[:, 0].tolist() == ids.tolist(), ascii(text)
         assert rows[:, 1:].tolist() == spans.tolist(), ascii(text)

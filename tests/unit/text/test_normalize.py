@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanmo.text.normalize import normalize
+from hanmo.text.normalize import normalize, normalize_all
 
 MESSY = (
     " \t\u3000\xa0\r\n\u2028\x85\u200b\ufeff\ufffd\x00\xad中文a1１Ａ，。ﾊﾞe\u0301¨㎏각\u1100\u1161"
@@ -91,3 +91,8 @@ def test_nothing_unwanted_is_left(text: str, nfkc: bool) -> None:
     assert "\n " not in clean.text
     assert " \n" not in clean.text
     assert clean.text.strip(" ") == clean.text
+
+
+@given(st.lists(messy, max_size=6))
+def test_many_at_once_are_each_alone(texts: list[str]) -> None:
+    assert normalize_all(texts) == [normalize(text).text for text in texts]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hanmo.annotate._crf_model import LAYERS, SHIPPED, open_model
+from hanmo.annotate._crf_model import LAYERS, SHIPPED, layers_of, open_model, tagger_path
 from hanmo.annotate._crf_tagging import segment, tag_words
 from hanmo.annotate.sentence import Sentence
 from hanmo.core.errors import UserError, nearest
@@ -24,11 +24,12 @@ class Annotator:
 
     Attributes:
         model: Folder made by `hanmo train-annotator`; None means the shipped model.
-        layers: Layers to fill besides the words; fewer are faster.
+        layers: Layers to fill besides the words, all that the model has if not given; fewer are
+            faster.
     """
 
     model: Path | None = None
-    layers: tuple[str, ...] = LAYERS
+    layers: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check the layer names.
@@ -36,9 +37,17 @@ class Annotator:
         Raises:
             UserError: A layer that this annotator does not have.
         """
-        for layer in self.layers:
+        folder = self.model or SHIPPED
+        # A folder that is not there is told of when it is opened.
+        known = layers_of(folder) if tagger_path(folder, "cws").is_file() else LAYERS
+        layers = known if self.layers is None else tuple(self.layers)
+        object.__setattr__(self, "layers", layers)
+        for layer in layers:
             if layer not in LAYERS:
                 raise UserError(f"the crf annotator has no layer {layer!r}{nearest(layer, LAYERS)}")
+            if layer not in known:
+                has = " ".join(known) or "words only"
+                raise UserError(f"{folder}: a model without layer {layer!r}; it has: {has}")
 
     @property
     def sources(self) -> tuple[Path, ...]:
@@ -53,4 +62,4 @@ class Annotator:
         """
         # Opened here and kept per process, so that the annotator itself is small and picklable.
         model = open_model(self.model or SHIPPED)
-        return tag_words(model, texts, segment(model, texts), self.layers)
+        return tag_words(model, texts, segment(model, texts), self.layers or ())

@@ -1,0 +1,113 @@
+"""A Ray cluster: a running one, or one that is started on this machine for the stage.
+
+Needs `pip install 'hanmo[ray]'`, hanmo on every machine, and a folder that all of them see. A task
+whose worker or machine dies is run again by Ray; the others go on. `--workers` limits how many run
+at a time; 0 or 1 leaves it to Ray: as many as the cluster has room for.
+
+    hanmo annotate work/corpus --out work/sentences --executor ray --executor-options address=auto
+"""
+
+import os
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hanmo.core.errors import UserError
+from hanmo.core.executor import Failure, Outcome, RunOne, portable
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Tasks on a Ray cluster.
+
+    Attributes:
+        address: Of a running cluster: "auto", host:port or ray://host:port; without it, one is
+            started on this machine with as many CPUs as `--workers`.
+        num_cpus: CPUs that a task takes.
+        memory: Bytes of memory that a task takes, for Ray's placing; without it, not counted.
+        retries: How often a task is run again whose worker died.
+    """
+
+    address: str | None = None
+    num_cpus: float = 1.0
+    memory: int | None = None
+    retries: int = 2
+
+    def run(
+        self, run_one: RunOne, ranks: list[int], *, workers: int, state_dir: Path, title: str
+    ) -> Generator[Outcome]:
+        """Run tasks; see `hanmo.core.executor.Executor`.
+
+        Raises:
+            UserError: Ray is not installed, or no cluster answers at the address.
+        """
+        ray: Any = _ray()
+        began = self._begin(ray, workers)
+        try:
+            options: dict[str, Any] = {"num_cpus": self.num_cpus, "max_retries": self.retries}
+            if self.memory is not None:
+                options["memory"] = self.memory
+            remote = ray.remote(_attempt).options(name=f"hanmo {title}", **options)
+            once = ray.put(run_one)
+            room = workers if workers > 1 else len(ranks)
+            todo, running = iter(ranks), {}
+            for rank in todo:
+                running[remote.remote(once, rank)] = rank
+                if len(running) == room:
+                    yield from self._some(ray, running)
+            while running:
+                yield from self._some(ray, running)
+        finally:
+            if began:
+                ray.shutdown()
+
+    def _begin(self, ray: Any, workers: int) -> bool:
+        """Connect to a cluster, or start one; returns whether it is ours to end."""
+        if ray.is_initialized():
+            return False
+        quiet = {"log_to_driver": False, "include_dashboard": False}
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        try:
+            if self.address is None:
+                ray.init(num_cpus=max(1, workers), configure_logging=False, **quiet)
+            else:
+                ray.init(address=self.address, log_to_driver=False, configure_logging=False)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"executor ray: no cluster at {self.address or 'this machine'} ({error}); start "
+                "one with: ray start --head"
+            ) from error
+        return True
+
+    def _some(self, ray: Any, running: dict[Any, int]) -> Iterator[Outcome]:
+        """Wait for a task or more to end; yields their outcomes."""
+        ended, _ = ray.wait(list(running))
+        for reference in ended:
+            rank = running.pop(reference)
+            try:
+                failure: Failure = ray.get(reference)
+            except ray.exceptions.RayError as error:
+                failure = UserError(
+                    f"its Ray worker died, also when run again {self.retries} times "
+                    f"({str(error).strip().splitlines()[0]}); finished tasks are kept"
+                )
+                failure.__cause__ = error
+            yield rank, failure
+
+
+def _attempt(run_one: RunOne, rank: int) -> Failure:
+    """Run a task; returns what went wrong."""
+    try:
+        run_one(rank)
+    except Exception as error:  # noqa: BLE001 - the driver decides what to raise
+        return portable(error)
+    return None
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise UserError("executor ray: Ray is not installed; pip install 'hanmo[ray]'") from None
+    return ray

@@ -1,0 +1,214 @@
+"""A Slurm cluster: one array job for each step of a stage, written and submitted by datatrove.
+
+Run the command on a machine that can submit jobs; it waits, shows progress and goes on with the
+next step. The output folder must be one that all machines see, and hanmo be installed where it is
+here (or say `env`). When the command is killed its jobs go on; the same command finds them again.
+Job files and the machines' output are under OUT.partial/.state/…/slurm.
+
+    hanmo annotate work/corpus --out work/sentences --workers 64 --executor slurm \
+        --executor-options partition=cpu time=12:00:00
+"""
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import time as clock
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hanmo.core.errors import UserError
+from hanmo.core.executor import Failure, Outcome, RunOne
+from hanmo.core.files import write_atomic
+
+_JOBS = "jobs.txt"  # numbers of the jobs submitted
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Array jobs on a Slurm cluster.
+
+    Attributes:
+        partition: Where jobs go.
+        time: Limit of a job, as Slurm writes it.
+        mem_gb: GiB of memory of a job.
+        cpus: Cores of a job.
+        gpus: GPUs of a job, for annotators that use them.
+        tasks_per_job: Tasks that a job runs one after the other; a task is one part.
+        max_array: Jobs of an array, as the cluster's MaxArraySize allows.
+        qos: Quality of service; "" leaves it to the cluster.
+        account: Account that pays.
+        env: Shell command that a job begins with; by default it takes this Python's folder first.
+        poll: Seconds between looks at the markers.
+    """
+
+    partition: str | None = None
+    time: str = "24:00:00"
+    mem_gb: int = 4
+    cpus: int = 1
+    gpus: int = 0
+    tasks_per_job: int = 1
+    max_array: int = 1001
+    qos: str = ""
+    account: str | None = None
+    env: str | None = None
+    poll: float = 10.0
+
+    def run(
+        self, run_one: RunOne, ranks: list[int], *, workers: int, state_dir: Path, title: str
+    ) -> Generator[Outcome]:
+        """Run tasks; see `hanmo.core.executor.Executor`.
+
+        Raises:
+            UserError: No partition given, no `sbatch` here, or Slurm refuses the job.
+        """
+        if not ranks:
+            return
+        folder = (state_dir / "slurm").resolve()
+        job = _numbers(folder)
+        if not job or not _in_queue(job):
+            job = self._submit(
+                partial(_task, run_one, ranks, folder), ranks, workers, folder, title
+            )
+        waiting, ended = set(ranks), False
+        while waiting:
+            found = {rank for rank in waiting if _outcome_file(folder, rank).exists()}
+            for rank in sorted(found):
+                yield rank, _outcome(_outcome_file(folder, rank))
+            waiting -= found
+            if ended:
+                break
+            if waiting:
+                ended = not _in_queue(job)  # then one more look: it may just have ended
+                clock.sleep(0 if ended else self.poll)
+        (folder / _JOBS).unlink(missing_ok=True)
+        for rank in sorted(waiting):
+            error = UserError(
+                f"its Slurm job ({job}) ended without it: time limit, memory or a lost machine; "
+                f"see {folder / 'logs'}; run again to do the rest"
+            )
+            error.__cause__ = ChildProcessError(job)
+            yield rank, error
+
+    def _submit(self, task: Any, ranks: list[int], workers: int, folder: Path, title: str) -> str:
+        """Write the job files, submit them; returns the job's number."""
+        if self.partition is None:
+            raise UserError("executor slurm: give --executor-options partition=NAME (see: sinfo)")
+        if shutil.which("sbatch") is None:
+            raise UserError("executor slurm: no sbatch here; run it where jobs can be submitted")
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "outcomes").mkdir(parents=True)
+        from datatrove.executor import SlurmPipelineExecutor
+
+        job: Any = SlurmPipelineExecutor(
+            pipeline=[task],
+            tasks=len(ranks),
+            time=self.time,
+            partition=self.partition,
+            cpus_per_task=self.cpus,
+            mem_per_cpu_gb=-(-self.mem_gb // self.cpus),
+            gpus_per_task=self.gpus,
+            workers=workers if workers > 1 else -1,
+            job_name="hanmo-" + "".join(c if c.isalnum() else "-" for c in title),
+            qos=self.qos,
+            env_command=self.env or f"export PATH={shlex.quote(_bin())}:$PATH",
+            sbatch_args={"account": self.account} if self.account else {},
+            max_array_size=self.max_array,
+            max_array_launch_parallel=True,
+            logging_dir=str(folder),
+            slurm_logs_folder=str(folder / "logs"),
+            tasks_per_job=self.tasks_per_job,
+            job_id_retriever=partial(_remember, folder),
+        )
+        job.launch_merge_stats = _nothing  # a further job, for statistics that we do not use
+        try:
+            with _quiet():
+                job.launch_job()
+        except subprocess.CalledProcessError as error:
+            raise UserError(
+                f"executor slurm: sbatch refused {folder / 'launch_script.slurm'} (what it says "
+                "is above)"
+            ) from error
+        return _numbers(folder)
+
+
+def _task(run_one: RunOne, ranks: list[int], folder: Path, /, *given: Any) -> None:
+    """Be datatrove's pipeline on a machine of the cluster: run a task, write its outcome."""
+    _, number, _ = given  # data, the task's number in the array, the number of tasks
+    rank = ranks[number]
+    failure: dict[str, str] = {}
+    try:
+        run_one(rank)
+    except Exception as error:  # noqa: BLE001 - whoever waits decides what to raise
+        mistake = isinstance(error, UserError)
+        failure = {"error": str(error) if mistake else f"{type(error).__name__}: {error}"}
+        failure["kind"] = "bug" if not mistake else "cause" if error.__cause__ else "mistake"
+    write_atomic(_outcome_file(folder, rank), json.dumps(failure))
+
+
+def _outcome_file(folder: Path, rank: int) -> Path:
+    return folder / "outcomes" / f"{rank:05d}.json"
+
+
+def _outcome(path: Path) -> Failure:
+    read = json.loads(path.read_text(encoding="utf-8"))
+    if not read:
+        return None
+    if read["kind"] == "bug":
+        return RuntimeError(read["error"])
+    error = UserError(read["error"])
+    if read["kind"] == "cause":
+        error.__cause__ = OSError(read["error"])
+    return error
+
+
+def _remember(folder: Path, printed: str) -> str:
+    """Note the number of a job that sbatch printed ("Submitted batch job 17")."""
+    number = printed.rsplit(maxsplit=1)[-1]
+    with (folder / _JOBS).open("a", encoding="utf-8") as stream:
+        stream.write(f"{number}\n")
+    return number
+
+
+def _numbers(folder: Path) -> str:
+    """Return the numbers of the jobs that were submitted, as squeue takes them; "" for none."""
+    path = folder / _JOBS
+    return ",".join(path.read_text(encoding="utf-8").split()) if path.exists() else ""
+
+
+def _in_queue(jobs: str) -> bool:
+    """Whether Slurm still has one of the jobs, waiting or running."""
+    try:
+        asked = subprocess.run(
+            ["squeue", "--noheader", f"--jobs={jobs}"], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        raise UserError("executor slurm: no squeue here; run it where jobs can be seen") from None
+    if asked.returncode:  # jobs that ended long ago are unknown; anything else may pass
+        return "invalid job id" not in asked.stderr.lower()
+    return bool(asked.stdout.strip())
+
+
+def _bin() -> str:
+    return str(Path(sys.executable).parent)
+
+
+def _nothing() -> None:
+    pass
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep datatrove's log off the console."""
+    from loguru import logger
+
+    logger.disable("datatrove")
+    try:
+        yield
+    finally:
+        logger.enable("datatrove")
