@@ -33,7 +33,7 @@ from hanmo.corpus.passes import Counts, Folders, make_corpus
 from hanmo.corpus.reading import ReadOptions
 from hanmo.corpus.scripts import converter
 from hanmo.corpus.spool import Options, group_files, line_of, missing_path
-from hanmo.corpus.treating import Missing, TreatOptions
+from hanmo.corpus.treating import RAW_LONGER, Missing, TreatOptions
 
 OnError = Literal["stop", "skip"]
 MISSING = "missing.jsonl"
@@ -293,6 +293,7 @@ def _options(config: Config) -> Options:
                 id_key=config.id_key,
                 max_line_mib=config.max_line_mib,
                 encoding=config.encoding,
+                longest=RAW_LONGER * config.max_chars,
             ),
             filters=FilterOptions(
                 min_chars=config.min_chars,

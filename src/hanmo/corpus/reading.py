@@ -37,6 +37,8 @@ class ReadOptions:
         id_key: JSON key or column of the id; None numbers the documents.
         max_line_mib: Longest line accepted, in MiB; records may have `RECORD_MIB` at least.
         encoding: Encoding of the text; "auto" tells it apart for each file.
+        longest: Characters of a document after which its further lines are passed over; such a
+            document is dropped anyway.
     """
 
     layout: Layout = "auto"
@@ -44,6 +46,7 @@ class ReadOptions:
     id_key: str | None = None
     max_line_mib: int = 8
     encoding: Encoding = "utf-8"
+    longest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

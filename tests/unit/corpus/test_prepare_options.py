@@ -104,7 +104,7 @@ def test_same_bytes_for_any_workers(
 ) -> None:
     monkeypatch.setattr(spool, "GROUP_BYTES", 1)
     folders = []
-    for workers in (1, 2):
+    for workers in (1, 3):
         out, dropped = tmp_path / f"out{workers}", tmp_path / f"dropped{workers}"
         run(Config([raw], out, dropped=dropped, workers=workers, **FULL))
         folders.append((content(out), content(dropped)))
