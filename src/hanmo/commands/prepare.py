@@ -104,7 +104,7 @@ class Config:
     max_chars: int = 1_000_000
     min_chinese: float = 0.3
     max_broken: float = 0.005
-    max_control: float = 0.01
+    max_control: float = 0.05
     max_repeated: float = 0.5
     max_boilerplate: float = 1.0
     strip_html: bool = False

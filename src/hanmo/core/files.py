@@ -154,9 +154,10 @@ def scan_lines(
                     line = error
                 yield number, line
                 offset += len(raw)
-                while not raw.endswith(b"\n") and len(raw) >= max_bytes + 2:
-                    raw = stream.readline(max_bytes + 2)
-                    offset += len(raw)
+                if len(raw) >= max_bytes + 2:
+                    while raw and not raw.endswith(b"\n"):
+                        raw = stream.readline(MEBIBYTE)
+                        offset += len(raw)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except IsADirectoryError:
