@@ -24,7 +24,7 @@ from hanmo.core.artifact import verify
 from hanmo.core.files import MEBIBYTE, json_lines
 
 FULL = ["--near-duplicates", "0.8", "--dedup-paragraphs", "20", "--max-line-documents", "50"]
-FULL += ["--strip-boilerplate", "--part-chars", "5000"]
+FULL += ["--strip-boilerplate", "--part-chars", "20000"]
 # Runs a command and adds its peak memory: KiB, as Linux counts it.
 MEASURED = """
 import resource, sys

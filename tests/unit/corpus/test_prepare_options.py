@@ -112,6 +112,20 @@ def test_same_bytes_for_any_workers(
     assert len(folders[0][0]) > 2 and len(folders[0][1]) > 2
 
 
+@pytest.mark.slow
+def test_ray_gives_the_same_bytes(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed (extra hanmo[ray])")
+    monkeypatch.setattr(spool, "GROUP_BYTES", 1)
+    folders = []
+    for executor in ("local", "ray"):
+        out, dropped = tmp_path / f"out-{executor}", tmp_path / f"dropped-{executor}"
+        run(Config([raw], out, dropped=dropped, workers=2, executor=executor, **FULL))
+        folders.append((content(out), content(dropped)))
+    assert folders[0] == folders[1]
+
+
 def test_lines_of_many_documents_go_from_all(tmp_path: Path) -> None:
     texts = [f"本站首发\n{OTHER}{'第' * n}" for n in range(4)]
     path = written(tmp_path / "raw", "a.jsonl", texts)
