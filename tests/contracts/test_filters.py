@@ -17,15 +17,17 @@ from hanmo.corpus.filters import (
     reason_to_drop,
 )
 
-OPTIONS = FilterOptions(min_chars=10, max_chars=200)
+OPTIONS = FilterOptions(min_chars=10, max_chars=200, max_boilerplate=0.5)
 GOOD = "黄河是中国第二长河，发源于青藏高原。\n它流经九个省区，最后注入渤海。"
 BAD: dict[str, str] = {
     "broken-encoding": "黄河是中国\ufffd\ufffd第二长河，发源于青藏高原。",
+    "control-characters": "黄河是中国第二长河，\x00\x01发源于青藏高原。",
     "empty": " \u200b\n\n",
     "too-short": "黄河很长。",
     "too-long": "黄河是中国第二长河，" * 21,
     "too-few-chinese": "The Yellow River is the second longest river of 中国.",
-    "repetitive": "\n".join(["首页 新闻 体育 财经", "黄河很长。"] + ["首页 新闻 体育 财经"] * 4),
+    "repetitive": "\n".join(["甲组 乙组 丙组 丁组", "黄河很长。"] + ["甲组 乙组 丙组 丁组"] * 4),
+    "boilerplate": "首页 | 新闻 | 登录\n黄河很长，它流经九省。\n版权所有 © 2020 某公司",
 }
 ALL_RULES = [*RAW_RULES, *RULES]
 
@@ -67,6 +69,8 @@ def test_every_limit_can_be_lifted(reason: str) -> None:
         "too-long": replace(OPTIONS, max_chars=10_000),
         "too-few-chinese": replace(OPTIONS, min_chinese=0),
         "repetitive": replace(OPTIONS, max_repeated=1),
+        "control-characters": replace(OPTIONS, max_control=1),
+        "boilerplate": replace(OPTIONS, max_boilerplate=1),
     }
     assert reason_to_drop(BAD[reason], clean(BAD[reason]), lifted[reason]) is None
 

@@ -172,7 +172,7 @@ TEXTS: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
         ("a.jsonl:1:", "'text'", "int", "string"),
     ),
     "no Parquet": ("a.parquet", b"PAR1 or so", ("a.parquet", "not a Parquet file")),
-    "an unknown suffix": ("a.docx", b"x", ("a.docx", ".txt", ".jsonl")),
+    "an unknown suffix": ("a.docx", b"x", ("a.docx", ".jsonl", ".txt", "--format")),
 }
 
 

@@ -15,7 +15,16 @@ ROOT = Path(hanmo.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 LONGEST = 400  # lines; most files have 60 to 200
 DRAWERS = ("util", "common", "helper", "misc", "stuff", "shared", "tools")
-OPTIONAL = ("jieba", "ltp", "ltp_extension", "tensorboard", "transformers")
+OPTIONAL = (
+    "jieba",
+    "ltp",
+    "ltp_extension",
+    "opencc",
+    "tensorboard",
+    "trafilatura",
+    "transformers",
+    "warcio",
+)
 PLUGINS = (
     "hanmo.objectives",
     "hanmo.annotate.annotators",

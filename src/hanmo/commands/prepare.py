@@ -1,28 +1,46 @@
 """Turn raw Chinese text into a corpus: read, clean, filter, drop duplicates, cut into parts.
 
-In: files and folders of plain text, JSON lines or Parquet, compressed or not. Out: a folder of
-kind "corpus" with `part-00000.jsonl.zst` … and the counts of what was kept and dropped, and why.
-A killed run is continued by the same command; the bytes are the same for any number of workers.
+In: files and folders of plain text, JSON lines, Parquet, CSV, WikiExtractor's output, web pages and
+web archives, compressed or not. Out: a folder of kind "corpus" with `part-00000.jsonl.zst` … and
+the counts of what was kept and dropped, and why; on request a folder of kind "dropped" with what is
+not in it. A killed run is continued by the same command; the bytes are the same for any number of
+workers. More: docs/preparing.md.
 
     hanmo prepare raw/wiki.txt.xz raw/news --out work/corpus --workers 8
 """
 
+import json
 import shutil
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from hanmo.core.artifact import Build, building
 from hanmo.core.errors import UserError
 from hanmo.core.execute import run_tasks
 from hanmo.core.executor import make_executor
-from hanmo.corpus.documents import ReadOptions
+from hanmo.core.files import write_atomic
+from hanmo.core.log import say
+from hanmo.corpus.encodings import Encoding
 from hanmo.corpus.filters import FilterOptions
 from hanmo.corpus.inputs import InputFile, find_inputs
 from hanmo.corpus.layouts import Layout
-from hanmo.corpus.spool import Options, clean_group, decide, group_files, write_part
+from hanmo.corpus.near import NearOptions
+from hanmo.corpus.paragraphs import ParagraphOptions
+from hanmo.corpus.passes import Counts, Folders, make_corpus
+from hanmo.corpus.reading import ReadOptions
+from hanmo.corpus.scripts import converter
+from hanmo.corpus.spool import Options, group_files, line_of, missing_path
+from hanmo.corpus.treating import RAW_LONGER, Missing, TreatOptions
+
+OnError = Literal["stop", "skip"]
+MISSING = "missing.jsonl"
+INCOMPLETE = 3  # exit code: done, but something could not be read
+_ONE_OR_MORE = ("max_line_mib", "part_chars", "max_chars", "near_ngram", "near_buckets")
+_SHARES = ("min_chinese", "max_broken", "max_control", "max_repeated", "max_boilerplate")
+_NOT_READ = ("dropped_unreadable", "files_incomplete", "files_unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +48,45 @@ class Config:
     """Settings of `hanmo prepare`.
 
     Attributes:
-        inputs: Files (.txt, .jsonl, .json with a record a line, .parquet; all but the last also
-            with .gz, .bz2, .xz, .zst behind) and folders of them.
+        inputs: Files and folders of them. By suffix, mostly also with .gz, .bz2, .xz, .zst behind:
+            .txt, .jsonl (.json with a record a line), .parquet, .csv, .tsv, wiki_00
+            (WikiExtractor), .html, .warc, .wet.
         out: Folder to make.
+        format: Format of all files, where suffixes do not tell: a file of `corpus/readers/`.
+        encoding: Encoding of text files: "utf-8", "gb18030" (also GBK, GB2312), "big5", or "auto"
+            to tell it apart for each file.
         layout: How plain text is cut into documents: "paragraphs" (one paragraph a line, a blank
             line between documents), "sentences" (the same with one sentence a line, joined),
             "lines" (one document a line) or "auto" (paragraphs or sentences, by each file's look).
-        text_key: JSON key or Parquet column of the text.
-        id_key: JSON key or Parquet column of the id; without it, file name and number.
+        text_key: JSON key or column of the text.
+        id_key: JSON key or column of the id; without it, file name and number.
         min_chars: Drop documents of fewer characters.
         max_chars: Drop documents of more characters.
         min_chinese: Drop documents with a smaller share of Chinese characters.
         max_broken: Drop documents with a larger share of characters from a wrong encoding.
+        max_control: Drop documents with a larger share of control characters.
         max_repeated: Drop documents with a larger share of text in repeated paragraphs.
+        max_boilerplate: Drop documents with a larger share of text in menus, copyright notices
+            and the like.
         strip_html: Remove tags and decode entities.
+        strip_boilerplate: Remove lines that are menus, copyright notices and the like.
+        opencc: Convert characters by an OpenCC configuration, such as t2s (traditional to
+            simplified).
         keep_duplicates: Keep documents whose text was seen before.
+        near_duplicates: Drop documents that resemble an earlier one: the Jaccard similarity of
+            their character n-grams at which that begins, usually 0.8; 0 keeps them.
+        near_ngram: Characters of such an n-gram.
+        near_buckets: Bands of MinHash; more make the edge at that similarity sharper, and cost
+            time.
+        dedup_paragraphs: Remove paragraphs of at least this many characters that stood before, in
+            any document; 0 keeps them.
+        max_line_documents: Remove lines that stand in more documents than this; 0 keeps them.
         part_chars: Characters of a part, about; later stages work on parts in parallel.
-        max_line_mib: Longest line of a text file accepted, in MiB.
+        max_line_mib: Longest line of a text file accepted, in MiB; of records 64 at least.
+        dropped: Folder to make with the documents that are dropped, their reasons and, of
+            duplicates, the id of the one that is kept.
+        on_error: What cannot be read: "stop", or "skip" it, tell it in OUT/missing.jsonl and end
+            with exit code 3.
         workers: How many tasks run at a time.
         executor: Where tasks run: processes here, a Ray or a Slurm cluster (docs/scaling.md).
         executor_options: Options of the executor, each KEY=VALUE.
@@ -55,6 +95,8 @@ class Config:
 
     inputs: list[Path] = field(metadata={"positional": True})
     out: Path
+    format: str = "auto"
+    encoding: Encoding = "utf-8"
     layout: Layout = "auto"
     text_key: str = "text"
     id_key: str | None = None
@@ -62,11 +104,22 @@ class Config:
     max_chars: int = 1_000_000
     min_chinese: float = 0.3
     max_broken: float = 0.005
+    max_control: float = 0.05
     max_repeated: float = 0.5
+    max_boilerplate: float = 1.0
     strip_html: bool = False
+    strip_boilerplate: bool = False
+    opencc: str | None = None
     keep_duplicates: bool = False
+    near_duplicates: float = 0.0
+    near_ngram: int = 5
+    near_buckets: int = 14
+    dedup_paragraphs: int = 0
+    max_line_documents: int = 0
     part_chars: int = 700_000
     max_line_mib: int = 8
+    dropped: Path | None = None
+    on_error: OnError = "stop"
     workers: int = 1
     executor: str = "local"
     executor_options: list[str] = field(default_factory=list[str])
@@ -78,69 +131,129 @@ def run(config: Config) -> dict[str, int | float]:
 
     Returns:
         Counts: `documents_in`, `kept`, `characters`, `parts`, `dropped_REASON` for every reason
-        met, `files_LAYOUT` for every way in which files were read.
+        met, `files_LAYOUT` for every way in which files were read, and more (docs/formats.md);
+        `exit_code` when something could not be read.
 
     Raises:
         UserError: Bad settings or input, or not one document left.
     """
     options = _options(config)
-    files = find_inputs(config.inputs)
+    unknown: list[Missing] = []
+    files = _find(config, unknown)
     _refuse_out_inside(config)
     inputs = {f"{number:06d} {file.source}": file.path for number, file in enumerate(files)}
-    with building(
-        config.out, kind="corpus", config=config, inputs=inputs, overwrite=config.overwrite
-    ) as build:
+
+    def made(out: Path, kind: str) -> AbstractContextManager[Build]:
+        return building(out, kind=kind, config=config, inputs=inputs, overwrite=config.overwrite)
+
+    with ExitStack() as stack:
+        build = stack.enter_context(made(config.out, "corpus"))
+        aside = _enter_aside(stack, config, build, made)
         if not build.finished:
-            build.counts.update(_make(build, files, options, config))
-        return build.counts
+            counts = _make(build, aside, files, options, config)
+            if unknown:
+                counts["files_unknown"] = len(unknown)
+            _tell_missing(build, len(group_files(files)), unknown)
+            build.counts.update(counts)
+            if aside is not None and not aside.finished:
+                kinds = {k: n for k, n in counts.items() if k.startswith("dropped_")}
+                aside.counts.update(kinds)
+    return _result(config, build)
+
+
+def _find(config: Config, unknown: list[Missing]) -> list[InputFile]:
+    def note(path: Path, error: UserError) -> None:
+        unknown.append(Missing(InputFile(path, path.name, path.name, ""), error, None))
+
+    skips = config.on_error == "skip"
+    files = find_inputs(config.inputs, form=config.format, unknown=note if skips else None)
+    if not files:
+        raise unknown[0].error
+    return files
+
+
+def _enter_aside(
+    stack: ExitStack,
+    config: Config,
+    build: Build,
+    made: Callable[[Path, str], AbstractContextManager[Build]],
+) -> Build | None:
+    """Open the folder for dropped documents, which must be as old as the corpus."""
+    if config.dropped is None:
+        return None
+    aside = stack.enter_context(made(config.dropped, "dropped"))
+    if build.finished and not aside.finished:
+        shutil.rmtree(aside.dir)
+        raise UserError(
+            f"--dropped {config.dropped}: {config.out} is finished, and dropped documents are "
+            "written while it is made; pass --overwrite to make both"
+        )
+    if build.finished or aside.finished:
+        return aside
+    begun, known = build.state_dir / "with-dropped", aside.state_dir / "begun"
+    if begun.exists() and not known.exists():
+        raise UserError(
+            f"--dropped {config.dropped}: not the folder in which the interrupted run put "
+            "dropped documents; repeat that one to continue, or pass --overwrite to start again"
+        )
+    known.touch()
+    begun.touch()
+    return aside
 
 
 def _make(
-    build: Build, files: Sequence[InputFile], options: Options, config: Config
-) -> dict[str, int]:
+    build: Build,
+    aside: Build | None,
+    files: Sequence[InputFile],
+    options: Options,
+    config: Config,
+) -> Counts:
     executor = make_executor(config.executor, config.executor_options)
-    groups = group_files(files)
-    folder = build.state_dir / "clean"
-    folder.mkdir(exist_ok=True)
-    cleaning = run_tasks(
-        partial(clean_group, groups, options, folder),
-        len(groups),
-        workers=config.workers,
-        state_dir=build.state_dir / "1-clean",
-        title="prepare: read and clean",
-        executor=executor,
-        names=[", ".join(str(file.path) for file in group) for group in groups],
-    )
-    [decision] = run_tasks(
-        partial(decide, len(groups), options, folder),
-        1,
-        workers=1,
-        state_dir=build.state_dir / "2-decide",
-        title="prepare: find duplicates",
-    )
-    counts = _total([*cleaning, decision])
+
+    def tasks(
+        step: Callable[[int], Counts], names: Sequence[str], folder: str, title: str
+    ) -> Sequence[Counts]:
+        alone = len(names) == 1  # it sees all documents: in this process
+        return run_tasks(
+            step,
+            len(names),
+            workers=1 if alone else config.workers,
+            state_dir=build.state_dir / folder,
+            title=title,
+            executor=None if alone else executor,
+            names=names,
+        )
+
+    dropped = aside.dir if aside is not None and not aside.finished else None
+    folders = Folders(build.dir, build.state_dir / "clean", dropped)
+    counts = make_corpus(folders, group_files(files), options, tasks)
     if counts["kept"] == 0:
-        shutil.rmtree(build.dir)  # nothing to continue: other settings may start at once
+        for one in filter(None, (build, aside)):
+            shutil.rmtree(one.dir)  # nothing to continue: other settings may start at once
         raise UserError(_nothing_left(counts))
-    run_tasks(
-        partial(write_part, folder, build.dir),
-        decision["parts"],
-        workers=config.workers,
-        state_dir=build.state_dir / "3-write",
-        title="prepare: write parts",
-        executor=executor,
-    )
     return counts
 
 
-def _total(parts: Sequence[dict[str, int]]) -> dict[str, int]:
-    """Add up the counts; reasons that were never met are left out."""
-    total: Counter[str] = Counter()
-    for counts in parts:
-        total.update(counts)
-    always = ("documents_in", "kept", "characters", "parts")
-    met = {name: n for name, n in sorted(total.items()) if n and name not in always}
-    return {**{name: total[name] for name in always}, **met}
+def _tell_missing(build: Build, n_groups: int, unknown: Sequence[Missing]) -> None:
+    """Put together what each group could not read; no file when all was read."""
+    lines = [line_of(one.record()) for one in unknown]
+    for group in range(n_groups):
+        path = missing_path(build.state_dir / "clean", group)
+        lines += [path.read_bytes()] if path.exists() else []
+    if lines:
+        write_atomic(build.dir / MISSING, b"".join(lines))
+
+
+def _result(config: Config, build: Build) -> dict[str, int | float]:
+    counts = dict(build.counts)
+    if not any(counts.get(name) for name in _NOT_READ):
+        return counts
+    path = config.out / MISSING
+    with path.open("rb") as stream:
+        first = json.loads(stream.readline())["error"]
+    told = ", ".join(f"{counts[name]:,} {name}" for name in _NOT_READ if counts.get(name))
+    say(f"prepare: not all could be read ({told}; see {path}), first: {first}")
+    return {**counts, "exit_code": INCOMPLETE}
 
 
 def _nothing_left(counts: dict[str, int]) -> str:
@@ -156,43 +269,93 @@ def _nothing_left(counts: dict[str, int]) -> str:
 
 
 def _options(config: Config) -> Options:
-    for name in ("max_line_mib", "part_chars", "max_chars"):
+    for name in _ONE_OR_MORE:
         if getattr(config, name) < 1:
-            flag = name.replace("_", "-")
-            raise UserError(f"--{flag}: got {getattr(config, name)}, expected 1 or more")
-    for name in ("min_chinese", "max_broken", "max_repeated"):
+            raise UserError(f"--{_flag(name)}: got {getattr(config, name)}, expected 1 or more")
+    for name in _SHARES:
         if not 0 <= getattr(config, name) <= 1:
-            flag = name.replace("_", "-")
-            raise UserError(f"--{flag}: got {getattr(config, name)}, expected a share, 0 to 1")
+            raise UserError(
+                f"--{_flag(name)}: got {getattr(config, name)}, expected a share, 0 to 1"
+            )
     if config.min_chars > config.max_chars:
         raise UserError(
             f"--min-chars: got {config.min_chars:,}, expected at most --max-chars "
             f"({config.max_chars:,})"
         )
+    _check_duplicates(config)
+    if config.opencc is not None:
+        converter(config.opencc)
     return Options(
-        read=ReadOptions(
-            layout=config.layout,
-            text_key=config.text_key,
-            id_key=config.id_key,
-            max_line_mib=config.max_line_mib,
+        treat=TreatOptions(
+            read=ReadOptions(
+                layout=config.layout,
+                text_key=config.text_key,
+                id_key=config.id_key,
+                max_line_mib=config.max_line_mib,
+                encoding=config.encoding,
+                longest=RAW_LONGER * config.max_chars,
+            ),
+            filters=FilterOptions(
+                min_chars=config.min_chars,
+                max_chars=config.max_chars,
+                min_chinese=config.min_chinese,
+                max_broken=config.max_broken,
+                max_control=config.max_control,
+                max_repeated=config.max_repeated,
+                max_boilerplate=config.max_boilerplate,
+            ),
+            strip_html=config.strip_html,
+            strip_boilerplate=config.strip_boilerplate,
+            opencc=config.opencc,
+            skip_errors=config.on_error == "skip",
         ),
-        filters=FilterOptions(
-            min_chars=config.min_chars,
-            max_chars=config.max_chars,
-            min_chinese=config.min_chinese,
-            max_broken=config.max_broken,
-            max_repeated=config.max_repeated,
-        ),
-        strip_html=config.strip_html,
         keep_duplicates=config.keep_duplicates,
+        near=NearOptions(
+            similarity=config.near_duplicates,
+            ngram=config.near_ngram,
+            buckets=config.near_buckets,
+        ),
+        paragraphs=ParagraphOptions(
+            dedup_chars=config.dedup_paragraphs,
+            frequent_in=config.max_line_documents + 1 if config.max_line_documents else 0,
+        ),
         part_chars=config.part_chars,
     )
 
 
+def _check_duplicates(config: Config) -> None:
+    near, least = config.near_duplicates, config.dedup_paragraphs
+    if near and not 0.3 <= near <= 0.95:
+        raise UserError(
+            f"--near-duplicates: got {near}, expected 0 (none) or a similarity of 0.3 to 0.95; "
+            "equal documents are dropped anyway"
+        )
+    if near and config.near_buckets < 2:
+        raise UserError(f"--near-buckets: got {config.near_buckets}, expected 2 or more")
+    if near and config.keep_duplicates:
+        raise UserError("--keep-duplicates with --near-duplicates: give one of them")
+    if least < 0 or config.max_line_documents < 0:
+        raise UserError("--dedup-paragraphs, --max-line-documents: expected 0 or more")
+    if 0 < least < config.min_chars:
+        raise UserError(
+            f"--dedup-paragraphs: got {least}, expected at least --min-chars ({config.min_chars}): "
+            "else a paragraph could go with the only document that it stays in"
+        )
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")
+
+
 def _refuse_out_inside(config: Config) -> None:
-    for path in config.inputs:
-        if path.is_dir() and config.out.resolve().is_relative_to(path.resolve()):
-            raise UserError(
-                f"--out {config.out} lies inside the input folder {path}, so that a second run "
-                "would read the first one's output; choose a folder outside"
-            )
+    for flag, folder in (("--out", config.out), ("--dropped", config.dropped)):
+        for path in config.inputs:
+            if folder and path.is_dir() and folder.resolve().is_relative_to(path.resolve()):
+                raise UserError(
+                    f"{flag} {folder} lies inside the input folder {path}, so that a second run "
+                    "would read the first one's output; choose a folder outside"
+                )
+    if config.dropped is not None:
+        out, dropped = config.out.resolve(), config.dropped.resolve()
+        if dropped.is_relative_to(out) or out.is_relative_to(dropped):
+            raise UserError(f"--dropped {config.dropped} and --out {config.out}: one in the other")

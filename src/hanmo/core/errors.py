@@ -14,6 +14,10 @@ class UserError(Exception):
     """Bad input, bad configuration or a missing file: the message is the whole story."""
 
 
+class MissingLibraryError(UserError):
+    """An optional library is not installed: no mistake in the data that a run might pass over."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint such as `; did you mean 'lert'?`, or the list of what is known.
 

@@ -32,6 +32,14 @@ class LineTooLongError(UserError):
     """A line over the limit of `read_lines`; the caller knows how the limit is raised."""
 
 
+class BadEncodingError(UserError):
+    """A line that is not in the encoding expected; `line` is its bytes."""
+
+    def __init__(self, message: str, line: bytes = b"") -> None:
+        super().__init__(message)
+        self.line = line
+
+
 def open_bytes(path: Path, mode: str = "rb") -> IO[bytes]:
     """Open a file for bytes, through the codec that its suffix names."""
     if path.suffix == ".zst":
@@ -46,8 +54,31 @@ def open_bytes(path: Path, mode: str = "rb") -> IO[bytes]:
     opened = openers.get(path.suffix, Path.open)(path, mode)
     if path.suffix in openers and "w" not in mode:
         # Their own readline is Python, twice as slow on short lines.
-        opened = io.BufferedReader(opened, buffer_size=MEBIBYTE)
+        opened = io.BufferedReader(_Pieces(opened), buffer_size=MEBIBYTE)
     return cast(IO[bytes], opened)
+
+
+class _Pieces(io.RawIOBase):
+    """What a codec gives, piece by piece: an error loses nothing of what came before it."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the beginning of a buffer; 0 at the end."""
+        piece = self._stream.read1(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        """Close the stream below."""
+        self._stream.close()
+        super().close()
 
 
 def _open_zstd(path: Path, mode: str) -> IO[bytes]:
@@ -89,13 +120,44 @@ def read_lines(path: Path, *, max_bytes: int = 8 * MEBIBYTE) -> Iterator[tuple[i
         UserError: missing file, truncated archive, or bad UTF-8 (file, line and byte).
         LineTooLongError: a line over `max_bytes`.
     """
+    for number, line in scan_lines(path, max_bytes=max_bytes):
+        if isinstance(line, UserError):
+            raise line
+        yield number, line
+
+
+def scan_lines(
+    path: Path, *, max_bytes: int = 8 * MEBIBYTE, encoding: str = "utf-8"
+) -> Iterator[tuple[int, str | UserError]]:
+    """Yield lines as `read_lines`; for a line that cannot be read, what is wrong with it.
+
+    The line after it comes as usual: the reader decides whether to stop. Too long a line is passed
+    over in pieces, whatever its length.
+
+    Args:
+        path: a text file, plain or compressed.
+        max_bytes: longest line accepted, in bytes.
+        encoding: Python's name of an encoding in which byte 0x0A only ends a line.
+
+    Raises:
+        UserError: missing file or truncated archive: nothing more can be read.
+    """
     number, offset = 0, 0
     try:
         with open_bytes(path) as stream:
             while raw := stream.readline(max_bytes + 2):
                 number += 1
-                yield number, _decode(path, number, offset, raw, max_bytes)
+                line: str | UserError
+                try:
+                    line = _decode((path, number, offset), raw, max_bytes, encoding)
+                except UserError as error:
+                    line = error
+                yield number, line
                 offset += len(raw)
+                if len(raw) >= max_bytes + 2:
+                    while raw and not raw.endswith(b"\n"):
+                        raw = stream.readline(MEBIBYTE)
+                        offset += len(raw)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -119,7 +181,8 @@ def is_damage(error: Exception) -> bool:
     )
 
 
-def _decode(path: Path, number: int, offset: int, raw: bytes, max_bytes: int) -> str:
+def _decode(place: tuple[Path, int, int], raw: bytes, max_bytes: int, encoding: str) -> str:
+    path, number, offset = place
     body = raw[:-1] if raw.endswith(b"\n") else raw
     body = body[:-1] if body.endswith(b"\r") else body
     if len(body) > max_bytes:
@@ -130,12 +193,14 @@ def _decode(path: Path, number: int, offset: int, raw: bytes, max_bytes: int) ->
     if number == 1 and body.startswith(_BOM):
         body = body[len(_BOM) :]
     try:
-        return body.decode("utf-8")
+        return body.decode(encoding)
     except UnicodeDecodeError as error:
         bad = body[error.start]
-        raise UserError(
-            f"{path}:{number}: not UTF-8: byte 0x{bad:02x} at byte {offset + error.start:,} of the "
-            "file; convert it first, for example: iconv -f GB18030 -t UTF-8"
+        convert = "; convert it first, for example: iconv -f GB18030 -t UTF-8"
+        raise BadEncodingError(
+            f"{path}:{number}: not {encoding.upper()}: byte 0x{bad:02x} at byte "
+            f"{offset + error.start:,} of the file{convert if encoding == 'utf-8' else ''}",
+            body,
         ) from None
 
 

@@ -17,6 +17,10 @@ _BLOCK = re.compile(
     r"</?(?:p|br|div|li|ul|ol|tr|td|th|table|h[1-6]|blockquote|section|article)(?:\s[^<>]*)?/?>",
     re.IGNORECASE,
 )
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\ufffd]"
+)
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|<![A-Za-z][^<>]*>")
 
 
@@ -32,3 +36,8 @@ def clean(text: str, *, strip_html: bool = False) -> str:
         text = _HIDDEN.sub("", text)
         text = html.unescape(_TAG.sub("", _BLOCK.sub("\n", text)))
     return "\n".join(filter(None, normalize(text).text.split("\n")))
+
+
+def invisible_characters(text: str) -> int:
+    """Count the control, zero-width and replacement characters, which `clean` leaves out."""
+    return len(_INVISIBLE.findall(text))

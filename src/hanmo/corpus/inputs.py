@@ -8,22 +8,19 @@ are passed over. The name begins the ids of the file's documents: `wiki.txt.xz` 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 
+from hanmo.core import registry
 from hanmo.core.artifact import is_ours, read_manifest
 from hanmo.core.errors import UserError
 from hanmo.core.files import COMPRESSIONS, format_suffix, stem
 
-FORMATS = {
-    ".txt": "text",
-    ".text": "text",
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".json": "json",
-    ".parquet": "parquet",
-}
+READERS = "hanmo.corpus.readers"
+AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class InputFile:
         path: Where it is.
         name: Start of its documents' ids, unique among the inputs.
         source: What its documents give as their source: the path below the folder asked for.
-        format: "text", "json" (JSON lines) or "parquet".
+        format: Name of a reader in `corpus/readers/`.
     """
 
     path: Path
@@ -43,27 +40,49 @@ class InputFile:
     format: str
 
 
-def find_inputs(paths: Sequence[Path]) -> list[InputFile]:
+def find_inputs(
+    paths: Sequence[Path],
+    *,
+    form: str = AUTO,
+    unknown: Callable[[Path, UserError], None] | None = None,
+) -> list[InputFile]:
     """List the files of some files and folders, in the order given; a folder's are sorted.
+
+    Args:
+        paths: Files and folders.
+        form: Format of all files; "auto" goes by their suffixes.
+        unknown: Called with a file whose suffix is unknown, which is then left out; without it
+            such a file is an error.
 
     Raises:
         UserError: Nothing given, a path does not exist, a folder holds no file, a file's suffix
-            is unknown, its name is not UTF-8, or one file is named twice.
+            is unknown, its name is not UTF-8, one file is named twice, or there is no such format.
     """
+    if form != AUTO:
+        registry.load(READERS, form)
     if not paths:
         raise UserError("no input: give at least one file or folder of text")
     found = [(file, relative) for path in paths for file, relative in _expand(path)]
     _refuse_repeats([file for file, _ in found])
     _refuse_names([file for file, _ in found])
+    formats: dict[Path, str] = {}
+    for file, _ in found:
+        try:
+            formats[file] = _format(file) if form == AUTO else form
+        except UserError as error:
+            if unknown is None:
+                raise
+            unknown(file, error)
     stems = Counter(stem(file) for file, _ in found)
     inputs = [
         InputFile(
             path=file,
             name=stem(file) if stems[stem(file)] == 1 else _long_name(file, relative),
             source=relative.as_posix(),
-            format=_format(file),
+            format=formats[file],
         )
         for file, relative in found
+        if file in formats
     ]
     names = Counter(item.name for item in inputs)
     return [
@@ -95,14 +114,26 @@ def _long_name(file: Path, relative: Path) -> str:
     return "-".join([*folders, stem(file)])
 
 
+@lru_cache(maxsize=1)
+def _readers() -> Mapping[str, ModuleType]:
+    return {name: registry.load(READERS, name) for name in registry.names(READERS)}
+
+
 def _format(file: Path) -> str:
     suffix = format_suffix(file).lower()
-    if suffix not in FORMATS or (suffix == ".parquet" and file.suffix in COMPRESSIONS):
-        raise UserError(
-            f"{file}: unknown suffix; expected {' '.join(FORMATS)}, all but .parquet also with "
-            f"{' '.join(COMPRESSIONS)} behind it; rename the file or leave it out"
-        )
-    return FORMATS[suffix]
+    is_packed = file.suffix in COMPRESSIONS
+    for name, reader in _readers().items():
+        by_name = getattr(reader, "NAMES", None)
+        if by_name is not None and by_name.fullmatch(stem(file)) and not suffix:
+            return name
+        if suffix in reader.SUFFIXES and (getattr(reader, "PACKED", True) or not is_packed):
+            return name
+    suffixes = [suffix for reader in _readers().values() for suffix in reader.SUFFIXES]
+    raise UserError(
+        f"{file}: unknown suffix; expected {' '.join(sorted(suffixes))}, all but .parquet also "
+        f"with {' '.join(COMPRESSIONS)} behind it; rename the file, leave it out, or say with "
+        "--format what it is"
+    )
 
 
 def _refuse_repeats(files: Sequence[Path]) -> None:

@@ -1,13 +1,14 @@
-"""The three passes from input files to a corpus folder, each a step for `run_tasks`.
+"""What lies between the passes of `hanmo prepare`, and the first of them.
 
 1. `clean_group`: read, clean and filter the documents of a group of files; write them to chunks
-   (`000003-000000.jsonl.zst`) and their hashes and lengths to an index (`000003.npz`).
-2. `decide`: over all indexes, find duplicates and cut what stays into parts of about equal length.
-3. `write_part`: copy the kept lines of the chunks that a part covers to `part-00000.jsonl.zst`.
+   (`000003-000000.jsonl.zst`) and what the later passes decide by to an index (`000003.npz`:
+   hashes and lengths; on request bands for near duplicates, paragraphs, ids).
+2. `corpus/choosing.py`: over all indexes, find duplicates and cut what stays into parts.
+3. `corpus/writing.py`: copy the kept lines of the chunks that a part covers.
 
 A line is `{"id": "wiki-0", "text": "…", "source": "wiki.txt.xz"}`. Chunks and parts depend on the
 inputs and options only, never on the number of workers. Memory: a chunk, and 16 bytes a document
-for the hashes plus 5 for length and decision.
+for the hashes plus 21 for length, decision and the first equal one.
 
     groups = group_files(find_inputs([Path("raw")]))
 """
@@ -16,7 +17,7 @@ import io
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanmo.core.files import MEBIBYTE, write_atomic
-from hanmo.corpus.cleaning import clean
-from hanmo.corpus.dedup import as_hashes, first_of_each, text_digest
-from hanmo.corpus.documents import Document, ReadOptions, read_documents, resolve_layout
-from hanmo.corpus.filters import FilterOptions, reason_to_drop
+from hanmo.corpus.dedup import as_hashes, text_digest
+from hanmo.corpus.documents import Document
 from hanmo.corpus.inputs import InputFile
+from hanmo.corpus.near import NearOptions, bands
+from hanmo.corpus.paragraphs import ParagraphOptions, Paragraphs
+from hanmo.corpus.treating import Dropped, Missing, TreatOptions, treated
 
 GROUP_BYTES = 2 * MEBIBYTE
 GROUP_FILES = 1000
@@ -41,10 +43,10 @@ ZSTD_LEVEL = 3
 class Options:
     """Everything that decides what a corpus holds, besides its inputs."""
 
-    read: ReadOptions = field(default_factory=ReadOptions)
-    filters: FilterOptions = field(default_factory=FilterOptions)
-    strip_html: bool = False
+    treat: TreatOptions = field(default_factory=TreatOptions)
     keep_duplicates: bool = False
+    near: NearOptions = field(default_factory=NearOptions)
+    paragraphs: ParagraphOptions = field(default_factory=ParagraphOptions)
     part_chars: int = 700_000
 
 
@@ -62,69 +64,112 @@ def group_files(files: Sequence[InputFile]) -> list[list[InputFile]]:
 
 
 def clean_group(
-    groups: Sequence[Sequence[InputFile]], options: Options, folder: Path, rank: int
+    groups: Sequence[Sequence[InputFile]],
+    options: Options,
+    folder: Path,
+    dropped: Path | None,
+    rank: int,
 ) -> dict[str, int]:
-    """Read, clean and filter one group of files into chunks and an index."""
+    """Read, clean and filter one group of files into chunks and an index.
+
+    Args:
+        groups: All groups.
+        options: What to keep.
+        folder: For chunks and indexes.
+        dropped: Folder for the documents that are dropped.
+        rank: Number of the group.
+    """
     counts: Counter[str] = Counter()
-    digests, lengths, chunks = bytearray(), array("i"), array("i")
-    lines: list[bytes] = []
-    pending = 0
-    for document in _kept_documents(groups[rank], options, counts):
-        digests += text_digest(document.text)
-        lengths.append(len(document.text))
-        lines.append(_line(document))
-        pending += len(document.text)
-        if pending >= CHUNK_CHARS:
-            chunks.append(_write_chunk(folder, rank, len(chunks), lines))
-            lines, pending = [], 0
-    if lines:
-        chunks.append(_write_chunk(folder, rank, len(chunks), lines))
-    index = io.BytesIO()
-    np.savez(index, hashes=as_hashes(digests), lengths=lengths, chunks=chunks)
-    write_atomic(folder / f"{rank:06d}.npz", index.getvalue())
+    chunks = _Chunks(folder, f"{rank:06d}")
+    aside = _Chunks(dropped, f"filtered-{rank:06d}") if dropped is not None else None
+    index = _IndexWriter(options, ids=dropped is not None)
+    missing: list[bytes] = []
+    for item in treated(groups[rank], options.treat, counts):
+        if isinstance(item, Missing):
+            missing.append(line_of(item.record()))
+        elif not isinstance(item, Dropped):
+            index.add(item)
+            chunks.add(record_of(item), len(item.text))
+        elif aside is not None:
+            record = record_of(item.document) | {"reason": item.reason}
+            aside.add(record, len(item.document.text))
+    if aside is not None:
+        aside.close()
+    if missing:
+        write_atomic(missing_path(folder, rank), b"".join(missing))
+    index.save(folder, rank, chunks.close())
     return dict(counts)
 
 
-def decide(n_groups: int, options: Options, folder: Path, rank: int) -> dict[str, int]:
-    """Choose the documents to keep and the first document of each part; write both as arrays."""
-    indexes = [_Index.load(folder, group) for group in range(n_groups)]
-    lengths = np.concatenate([index.lengths for index in indexes])
-    keep = np.ones(len(lengths), dtype=np.bool_)
-    if not options.keep_duplicates:
-        keep = first_of_each(np.concatenate([index.hashes for index in indexes]))
-    kept_lengths = lengths[keep].astype(np.int64)
-    part = (np.cumsum(kept_lengths) - kept_lengths) // options.part_chars
-    opens_part = np.concatenate([[True], part[1:] != part[:-1]])[: len(part)]
-    starts = np.append(np.flatnonzero(keep)[opens_part], len(keep))
-    names = [
-        f"{group:06d}-{chunk:06d}"
-        for group, index in enumerate(indexes)
-        for chunk in range(len(index.chunks))
-    ]
-    ends = np.cumsum(np.concatenate([index.chunks for index in indexes]), dtype=np.int64)
-    write_atomic(folder / "chunks.json", json.dumps(names))
-    for name, values in (("keep", keep), ("starts", starts), ("ends", ends)):
-        _save(folder / f"{name}.npy", values)
-    return {
-        "dropped_duplicate": int(len(keep) - keep.sum()),
-        "kept": int(keep.sum()),
-        "characters": int(kept_lengths.sum()),
-        "parts": len(starts) - 1,
-    }
+class _Chunks:
+    """Lines written in files of about `CHUNK_CHARS` characters, compressed."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder, self._name = folder, name
+        self._lines: list[bytes] = []
+        self._pending = 0
+        self._sizes: list[int] = []
+
+    def add(self, record: Mapping[str, Any], chars: int) -> None:
+        self._lines.append(line_of(record))
+        self._pending += chars
+        if self._pending >= CHUNK_CHARS:
+            self._write()
+
+    def close(self) -> list[int]:
+        """Write what is left and return the number of lines of each chunk."""
+        if self._lines:
+            self._write()
+        return self._sizes
+
+    def _write(self) -> None:
+        name = f"{self._name}-{len(self._sizes):06d}.jsonl.zst"
+        write_atomic(self._folder / name, compress(self._lines))
+        self._sizes.append(len(self._lines))
+        self._lines, self._pending = [], 0
 
 
-def write_part(folder: Path, out: Path, rank: int) -> dict[str, int]:
-    """Write one part of the corpus from the chunks that it covers."""
-    first, end = (int(place) for place in np.load(folder / "starts.npy")[rank : rank + 2])
-    keep = np.load(folder / "keep.npy", mmap_mode="r")[first:end]
-    documents = zip(_lines_of(folder, first, end), keep, strict=True)
-    lines = [line for line, is_kept in documents if is_kept]
-    write_atomic(out / f"part-{rank:05d}.jsonl.zst", _compress(lines))
-    return {"kept": len(lines)}
+class _IndexWriter:
+    """What later passes need to know of each document of a group."""
+
+    def __init__(self, options: Options, *, ids: bool) -> None:
+        self._near = options.near
+        self._digests, self._lengths = bytearray(), array("i")
+        self._bands: list[NDArray[np.uint64]] = []
+        self._paragraphs = Paragraphs() if options.paragraphs.any else None
+        self._ids: list[str] | None = [] if ids else None
+
+    def add(self, document: Document) -> None:
+        self._digests += text_digest(document.text)
+        self._lengths.append(len(document.text))
+        if self._near.similarity:
+            self._bands.append(bands(document.text, self._near))
+        if self._paragraphs is not None:
+            self._paragraphs.add(document.text)
+        if self._ids is not None:
+            self._ids.append(document.id)
+
+    def save(self, folder: Path, group: int, chunks: Sequence[int]) -> None:
+        if self._near.similarity:
+            matrix = np.array(self._bands, dtype=np.uint64).reshape(-1, self._near.buckets)
+            save_array(bands_path(folder, group), np.ascontiguousarray(matrix.T))
+        if self._paragraphs is not None:
+            self._paragraphs.save(folder, group)
+        if self._ids is not None:
+            lines = [line_of(name) for name in self._ids]
+            write_atomic(ids_path(folder, group), compress(lines))
+        stream = io.BytesIO()
+        np.savez(
+            stream,
+            hashes=as_hashes(self._digests),
+            lengths=np.array(self._lengths, dtype=np.int32),
+            chunks=np.array(chunks, dtype=np.int32),
+        )
+        write_atomic(folder / f"{group:06d}.npz", stream.getvalue())
 
 
 @dataclass(frozen=True, slots=True)
-class _Index:
+class Index:
     """What `clean_group` left of one group."""
 
     hashes: NDArray[np.uint64]  # [N, 2]
@@ -132,54 +177,39 @@ class _Index:
     chunks: NDArray[np.int32]  # [C] documents of each chunk
 
     @classmethod
-    def load(cls, folder: Path, group: int) -> "_Index":
+    def load(cls, folder: Path, group: int) -> "Index":
+        """Read the index of a group."""
         with np.load(folder / f"{group:06d}.npz") as arrays:
             return cls(arrays["hashes"], arrays["lengths"], arrays["chunks"])
 
 
-def _kept_documents(
-    files: Sequence[InputFile], options: Options, counts: Counter[str]
-) -> Iterator[Document]:
-    for file in files:
-        read = resolve_layout(file, options.read)
-        counts[f"files_{read.layout if file.format == 'text' else file.format}"] += 1
-        for document in read_documents(file, read):
-            counts["documents_in"] += 1
-            text = clean(document.text, strip_html=options.strip_html)
-            reason = reason_to_drop(document.text, text, options.filters)
-            if reason is None:
-                yield Document(document.id, text, document.source)
-            else:
-                counts[f"dropped_{reason}"] += 1
+def bands_path(folder: Path, group: int) -> Path:
+    """Return where a group's bands are: uint64 [buckets, N]."""
+    return folder / f"{group:06d}.bands.npy"
 
 
-def _line(document: Document) -> bytes:
-    record = {"id": document.id, "text": document.text, "source": document.source}
-    return json.dumps(record, ensure_ascii=False).encode() + b"\n"
+def ids_path(folder: Path, group: int) -> Path:
+    """Return where a group's document ids are, a JSON string a line."""
+    return folder / f"{group:06d}.ids.zst"
 
 
-def _write_chunk(folder: Path, rank: int, number: int, lines: list[bytes]) -> int:
-    write_atomic(folder / f"{rank:06d}-{number:06d}.jsonl.zst", _compress(lines))
-    return len(lines)
+def missing_path(folder: Path, group: int) -> Path:
+    """Return where it says what of a group could not be read; absent when all could."""
+    return folder / f"{group:06d}.missing.jsonl"
 
 
-def _lines_of(folder: Path, first: int, end: int) -> Iterator[bytes]:
-    """Yield lines `first` … `end - 1` of all chunks put together."""
-    import zstandard
-
-    names = json.loads((folder / "chunks.json").read_text(encoding="utf-8"))
-    ends = np.load(folder / "ends.npy")
-    chunk = int(np.searchsorted(ends, first, side="right"))
-    while first < end:
-        begin = int(ends[chunk - 1]) if chunk else 0
-        raw = (folder / f"{names[chunk]}.jsonl.zst").read_bytes()
-        lines = zstandard.ZstdDecompressor().decompress(raw).splitlines(keepends=True)
-        yield from lines[first - begin : end - begin]
-        first = min(end, int(ends[chunk]))
-        chunk += 1
+def record_of(document: Document) -> dict[str, str]:
+    """Return a document as a line of a corpus has it."""
+    return {"id": document.id, "text": document.text, "source": document.source}
 
 
-def _compress(lines: Sequence[bytes]) -> bytes:
+def line_of(value: Any) -> bytes:
+    """Return a value as a line of JSON."""
+    return json.dumps(value, ensure_ascii=False).encode() + b"\n"
+
+
+def compress(lines: Sequence[bytes]) -> bytes:
+    """Pack lines as one zstandard frame with a checksum."""
     import zstandard
 
     compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True)
@@ -187,7 +217,29 @@ def _compress(lines: Sequence[bytes]) -> bytes:
     return packed
 
 
-def _save(path: Path, values: NDArray[Any]) -> None:
+def packed_lines(path: Path) -> list[bytes]:
+    r"""Return the lines of a file that `compress` packed, each with its `\n`."""
+    import zstandard
+
+    raw: bytes = zstandard.ZstdDecompressor().decompress(path.read_bytes())
+    return raw.splitlines(keepends=True)
+
+
+def lines_between(folder: Path, first: int, end: int) -> Iterator[bytes]:
+    """Yield lines `first` … `end - 1` of all chunks put together."""
+    names = json.loads((folder / "chunks.json").read_text(encoding="utf-8"))
+    ends = np.load(folder / "ends.npy")
+    chunk = int(np.searchsorted(ends, first, side="right"))
+    while first < end:
+        begin = int(ends[chunk - 1]) if chunk else 0
+        lines = packed_lines(folder / f"{names[chunk]}.jsonl.zst")
+        yield from lines[first - begin : end - begin]
+        first = min(end, int(ends[chunk]))
+        chunk += 1
+
+
+def save_array(path: Path, values: NDArray[Any]) -> None:
+    """Write a `.npy` file atomically."""
     stream = io.BytesIO()
     np.save(stream, values)
     write_atomic(path, stream.getvalue())

@@ -15,15 +15,26 @@ import zstandard
 from pyarrow import parquet
 
 from hanmo.core.errors import UserError
-from hanmo.corpus.documents import Document, ReadOptions, read_documents, resolve_layout
+from hanmo.corpus.documents import Document, read_documents, resolve
 from hanmo.corpus.inputs import find_inputs
+from hanmo.corpus.reading import ReadOptions, Unreadable
 
 TEXTS = ["春眠不觉晓。\n处处闻啼鸟。", "夜来风雨声。\n花落知多少。"]
 
 
 def read(path: Path, **options: object) -> list[Document]:
+    """Read a file as a run does that stops at the first mistake."""
+    found = read_all(path, **options)
+    for item in found:
+        if isinstance(item, Unreadable):
+            raise item.error
+    return [item for item in found if isinstance(item, Document)]
+
+
+def read_all(path: Path, **options: object) -> list[Document | Unreadable]:
     [file] = find_inputs([path])
-    return list(read_documents(file, ReadOptions(**options)))  # type: ignore[arg-type]
+    read, _ = resolve(file, ReadOptions(**options))  # type: ignore[arg-type]
+    return list(read_documents(file, read))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +98,7 @@ def test_lone_surrogates_of_json_become_replacement_characters(tmp_path: Path) -
         ("a.jsonl", b'{"content": "x", "n": 1}', r"1: no key 'text'; keys present: content, n;"),
         ("a.jsonl", b'{"text": null}', r"a\.jsonl:1: key 'text' holds NoneType, expected a str"),
         ("a.txt.xz", b"not xz", r"a\.txt\.xz: damaged archive after line 0"),
-        ("a.pdf", b"x", r"a\.pdf: unknown suffix; expected \.txt .*rename"),
+        ("a.pdf", b"x", r"a\.pdf: unknown suffix; expected \.csv .*\.txt .*rename.*--format"),
         ("a.parquet.gz", b"x", r"unknown suffix"),
         ("a", b"x", r"unknown suffix"),
     ],
@@ -147,6 +158,6 @@ def test_auto_is_resolved_for_text_only(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("一。\n\n二。\n", encoding="utf-8")
     (tmp_path / "b.jsonl").touch()
     text, records = find_inputs([tmp_path])
-    assert resolve_layout(text, ReadOptions()).layout == "sentences"
-    assert resolve_layout(text, ReadOptions(layout="lines")).layout == "lines"
-    assert resolve_layout(records, ReadOptions()).layout == "auto"
+    assert resolve(text, ReadOptions()) == (ReadOptions(layout="sentences"), "sentences")
+    assert resolve(text, ReadOptions(layout="lines"))[1] == "lines"
+    assert resolve(records, ReadOptions()) == (ReadOptions(), "json")

@@ -61,6 +61,7 @@ def test_what_is_kept_and_what_is_counted(raw: Path, tmp_path: Path) -> None:
         "dropped_too-few-chinese": 1,
         "files_paragraphs": 1,
         "files_json": 1,
+        "invisible_characters": 2,
     }
     dropped = sum(n for name, n in counts.items() if name.startswith("dropped_"))
     assert counts["documents_in"] == counts["kept"] + dropped

@@ -1,0 +1,1 @@
+"""Readers of raw files, one file a format; the contract is in `hanmo.corpus.reading`."""

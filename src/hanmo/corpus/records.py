@@ -1,0 +1,35 @@
+"""JSON lines to documents, for the formats that are made of them.
+
+json_items(Path("wiki.jsonl"), ReadOptions(text_key="text"))
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from hanmo.core.errors import UserError
+from hanmo.corpus.reading import Item, ReadOptions, Unreadable, lines, row_of
+
+
+def json_items(path: Path, options: ReadOptions) -> Iterator[Item]:
+    """Yield a document, or what is wrong with it, for each line that is not blank."""
+    for number, line in lines(path, options, records=True):
+        if isinstance(line, UserError):
+            yield Unreadable(line)
+        elif line.strip():
+            yield _item(line, options, f"{path}:{number}")
+
+
+def _item(line: str, options: ReadOptions, where: str) -> Item:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        return Unreadable(UserError(f"{where}: not JSON: {error.msg} at column {error.colno}"))
+    except ValueError as error:  # a number of thousands of digits
+        return Unreadable(UserError(f"{where}: JSON that cannot be read: {error}"))
+    except RecursionError:
+        return Unreadable(UserError(f"{where}: JSON nested too deeply to be read"))
+    if not isinstance(record, Mapping):
+        kind = type(record).__name__
+        return Unreadable(UserError(f"{where}: got {kind}, expected a JSON object a line"))
+    return row_of(record, options, where)
