@@ -54,8 +54,7 @@ def conform(value: Any, annotation: Any) -> Any:
         items = [value] if isinstance(value, str) else value
         if not isinstance(items, list):
             raise TypeError(f"expected a list, each of it {described(element(wanted))}")
-        found = [conform(item, element(wanted)) for item in items]
-        return tuple(found) if origin is tuple else found
+        return [conform(item, element(wanted)) for item in items]
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
             raise TypeError(f"expected a table of names, each with {described(arguments[1])}")
