@@ -1,12 +1,14 @@
-"""The corpus stages on real text, one worker: characters a processor second, and peak memory.
+"""The corpus stages on real text: characters a processor second, wall time, and peak memory.
 
 Wiki, news and technology texts are repeated, each copy with other document ids and a line of its
-own, to the sizes asked for. Every stage is a process of its own; its processor time, start-up
-included, and its largest resident memory are the system's. Beside them jieba.posseg on part of the
-same text, in turn with the stages. google-research/bert's create_pretraining_data.py, which does
-not segment, makes 0.17 million characters a second (facts measured elsewhere, not here).
+own, to the sizes asked for. Every stage is a process of its own, with --workers below it; processor
+time, start-up included, and the largest resident memory of one process are the system's. Beside
+them jieba.posseg on part of the same text, in turn with the stages. google-research/bert's
+create_pretraining_data.py, which does not segment, makes 0.17 million characters a second (facts
+measured elsewhere, not here).
 
     python bench/corpus.py DATA --mb 10 100 [--annotators crf jieba] [--keep FOLDER]
+    python bench/corpus.py DATA --mb 1000 --annotators crf --workers 2
 """
 
 import argparse
@@ -32,6 +34,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with raw/wiki_zh.txt.xz and vocab/")
     parser.add_argument("--mb", type=int, nargs="+", default=[10, 100], help="MB of UTF-8 text")
     parser.add_argument("--annotators", nargs="+", choices=ANNOTATORS, default=[*ANNOTATORS])
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="folder for the work instead of a temporary one")
     options = parser.parse_args()
     results: dict[str, str] = {}
@@ -51,11 +54,17 @@ def one_size(options: argparse.Namespace, work: Path, mb: int) -> dict[str, str]
     results = {f"chars_{mb}mb": str(n_chars)}
 
     def stage(name: str, *words: object) -> None:
-        seconds, mib = run("hanmo", *map(str, words), "--workers", "1", "--overwrite")
+        workers = ("--workers", str(options.workers))
+        wall, seconds, mib = run("hanmo", *map(str, words), *workers, "--overwrite")
         rate = n_chars / seconds
         results[f"{name}_{mb}mb_chars_per_s"] = f"{rate:.0f}"
+        results[f"{name}_{mb}mb_wall_s"] = f"{wall:.1f}"
         results[f"{name}_{mb}mb_peak_mib"] = f"{mib:.0f}"
-        print(f"{mb} MB, {name}: {rate:,.0f} characters a second, {mib:.0f} MiB", flush=True)
+        print(
+            f"{mb} MB, {name}: {rate:,.0f} characters a processor second, {wall:.1f} s, "
+            f"{mib:.0f} MiB",
+            flush=True,
+        )
 
     stage("prepare", "prepare", raw, "--out", work / "corpus")
     for name in options.annotators:
@@ -99,15 +108,17 @@ def write_raw(data: Path, path: Path, n_bytes: int) -> int:
     return n_chars
 
 
-def run(*words: str) -> tuple[float, float]:
-    """Run a command; returns its processor seconds and its largest resident memory in MiB."""
+def run(*words: str) -> tuple[float, float, float]:
+    """Run a command; returns wall and processor seconds and the largest resident memory in MiB."""
     command = [sys.executable, "-m", *words]
+    begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"failed: {' '.join(command)}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    wall = time.perf_counter() - begin
+    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def posseg(raw: Path, n_chars: int) -> float:
