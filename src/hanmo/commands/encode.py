@@ -229,13 +229,14 @@ def _write_shards(
     folder: Path, work: Path, n_parts: int, tokenizer: Tokenizer, shard_pieces: int
 ) -> int:
     """Join the parts, in their order, into shards of the wanted size; returns how many."""
-    encoded = [read_shard(_part_path(work, number))[0] for number in range(n_parts)]
-    found = {name for documents in encoded for name in documents.layers}
+    paths = [_part_path(work, number) for number in range(n_parts)]
+    found = {name for path in paths for name in read_shard(path)[0].layers}
     layers = {name: TAGSETS[name] for name in TAGSETS if name in found}
     writer = ShardWriter(folder, vocab=tokenizer.vocab, layers=layers, shard_pieces=shard_pieces)
     with Progress("write shards", n_parts, "parts") as bar, writer:
-        for documents in encoded:
-            writer.add(documents)
+        for path in paths:
+            # One at a time: a part that was read stays in memory as long as it is mapped.
+            writer.add(read_shard(path)[0])
             bar.advance()
     return writer.n_shards
 

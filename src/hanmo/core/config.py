@@ -18,7 +18,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_origin
 
 from hanmo.core import registry
 from hanmo.core.artifact import MANIFEST, is_ours, plain, read_manifest
@@ -358,5 +358,6 @@ def _typed(flag: Flag, value: Any) -> Any:
         items = [value] if isinstance(value, str) else list(value)
         if element(flag.type) is Path:
             items = [Path(item) for item in items]
-        return tuple(items) if isinstance(flag.default, tuple) else items
+        is_tuple = get_origin(without_none(flag.type)) is tuple
+        return tuple(items) if is_tuple else items
     return Path(value) if isinstance(value, str) and flag.type in (Path, Path | None) else value

@@ -101,15 +101,16 @@ def _kept_blanks(kinds: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return keep
 
 
+_BY_CATEGORY = {"Cc": _DROP, "Cf": _DROP, "Cs": _DROP, "Zs": _BLANK}
+_OTHERS = {"\ufffd": _DROP, "\t": _BLANK} | dict.fromkeys(_LINES, _LINE)
+
+
 class _Kinds:
     """Table of code points, from this Python's Unicode data: keep, drop, blank or line.
 
     It is filled a page of 256 at a time: all of Unicode takes a third of a second, which a short
     command would feel.
     """
-
-    _BY_CATEGORY = {"Cc": _DROP, "Cf": _DROP, "Cs": _DROP, "Zs": _BLANK}
-    _OTHERS = {"\ufffd": _DROP, "\t": _BLANK} | dict.fromkeys(_LINES, _LINE)
 
     def __init__(self) -> None:
         self._table = np.zeros(_N_CODE_POINTS, dtype=np.uint8)
@@ -121,13 +122,13 @@ class _Kinds:
         needed[codes >> 8] = True
         for page in np.flatnonzero(needed & ~self._filled).tolist():
             chars = [chr(code) for code in range(page << 8, (page + 1) << 8)]
-            self._table[page << 8 : (page + 1) << 8] = [self._kind(char) for char in chars]
+            self._table[page << 8 : (page + 1) << 8] = [_kind(char) for char in chars]
             self._filled[page] = True
         return self._table[codes]
 
-    def _kind(self, char: str) -> int:
-        by_category = self._BY_CATEGORY.get(unicodedata.category(char), _KEEP)
-        return self._OTHERS.get(char, by_category)
+
+def _kind(char: str) -> int:
+    return _OTHERS.get(char, _BY_CATEGORY.get(unicodedata.category(char), _KEEP))
 
 
 _KINDS = _Kinds()
