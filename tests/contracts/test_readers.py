@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from hanmo.commands import prepare
 from hanmo.core import registry
 from hanmo.core.errors import UserError
 from hanmo.corpus.inputs import READERS, find_inputs
@@ -25,6 +26,7 @@ def test_a_reader_takes_its_suffixes_and_no_other_reader_does(tmp_path: Path, na
         path.touch()
         assert [file.format for file in find_inputs([path])] == [name]
         assert f"`{suffix}`" in FORMATS, "docs/preparing.md has the suffixes"
+    assert f'"{name}"' in (prepare.Config.__doc__ or ""), "the help of --format names it"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -50,9 +50,10 @@ class Config:
     Attributes:
         inputs: Files and folders of them. By suffix, mostly also with .gz, .bz2, .xz, .zst behind:
             .txt, .jsonl (.json with a record a line), .parquet, .csv, .tsv, wiki_00
-            (WikiExtractor), .html, .warc, .wet.
+            (WikiExtractor), .html, .warc and .wet (web pages need: pip install 'hanmo[web]').
         out: Folder to make.
-        format: Format of all files, where suffixes do not tell: a file of `corpus/readers/`.
+        format: Format of all files, where suffixes do not tell: "text", "json", "parquet", "csv",
+            "wikiextractor", "html", "warc", or the path of a reader of your own.
         encoding: Encoding of text files: "utf-8", "gb18030" (also GBK, GB2312), "big5", or "auto"
             to tell it apart for each file.
         layout: How plain text is cut into documents: "paragraphs" (one paragraph a line, a blank
@@ -71,7 +72,7 @@ class Config:
         strip_html: Remove tags and decode entities.
         strip_boilerplate: Remove lines that are menus, copyright notices and the like.
         opencc: Convert characters by an OpenCC configuration, such as t2s (traditional to
-            simplified).
+            simplified; needs: pip install 'hanmo[opencc]').
         keep_duplicates: Keep documents whose text was seen before.
         near_duplicates: Drop documents that resemble an earlier one: the Jaccard similarity of
             their character n-grams at which that begins, usually 0.8; 0 keeps them.

@@ -103,10 +103,9 @@ def _explained(error: UserError, mib: int) -> UserError:
     """Add what only this side knows: the flag, and what the line looks like."""
     if isinstance(error, LineTooLongError):
         return UserError(f"{error}: --max-line-mib, now {mib}")
-    looks = guess_line(error.line) if isinstance(error, BadEncodingError) else None
-    if looks is not None:
+    if isinstance(error, BadEncodingError) and (looks := guess_line(error.line)) is not None:
         return UserError(
-            f"{error}; the line reads as {looks}: for a file that is {looks} throughout, give "
+            f"{error.fact}; the line reads as {looks}: if all of the file is {looks}, give "
             "--encoding auto"
         )
     return error

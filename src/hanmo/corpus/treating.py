@@ -84,9 +84,13 @@ def treated(
             raise
         except UserError as error:
             if not options.skip_errors:
-                raise
+                raise _with_way_on(error) from None
             counts["files_incomplete"] += 1
             yield Missing(file, error, None)
+
+
+def _with_way_on(error: UserError) -> UserError:
+    return UserError(f"{error}; to leave it out and go on, and be told at the end: --on-error skip")
 
 
 def _of_file(

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -168,6 +169,8 @@ def test_skipped_mistakes_are_told_and_the_exit_code_says_so(
     words = ["prepare", str(raw), "--out", str(out)]
     assert main(words) == 2
     assert "c.docx: unknown suffix" in capfd.readouterr().err
+    assert main(["prepare", str(raw / "a.jsonl"), "--out", str(out)]) == 2
+    assert re.search("a.jsonl:3: not JSON: .*go on.*--on-error skip", capfd.readouterr().err)
     assert main([*words, "--on-error", "skip", "--json"]) == 3
     stdout, stderr = capfd.readouterr()
     counts = json.loads(stdout)
