@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hanmo.core.errors import MissingLibraryError, UserError
+from hanmo.core.remote import borrowed
 from hanmo.corpus.boilerplate import without_boilerplate
 from hanmo.corpus.cleaning import clean, invisible_characters
 from hanmo.corpus.documents import Document, read_documents, resolve
@@ -79,7 +80,8 @@ def treated(
     """
     for file in files:
         try:
-            yield from _of_file(file, options, counts)
+            with borrowed(file.path):
+                yield from _of_file(file, options, counts)
         except MissingLibraryError:
             raise
         except UserError as error:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from hanmo.core.errors import UserError
 from hanmo.core.files import write_atomic
+from hanmo.core.remote import fetched, read_bytes
 from hanmo.data.documents import Documents
 
 FORMAT_VERSION = 1
@@ -102,7 +103,7 @@ def read_shard(path: Path) -> tuple[Documents, Legend]:
         UserError: a file is missing, damaged, of a newer format, or not of its size.
     """
     index = _read_index(path.with_suffix(".idx"))
-    if not path.is_file():
+    if not fetched(path).is_file():
         raise UserError(f"{path}: missing, though {path.stem}.idx is there; {_AGAIN}")
     size, expected = path.stat().st_size, index["bytes"]
     if size != expected:
@@ -193,7 +194,7 @@ def _legend(index: Mapping[str, Any]) -> Legend:
 
 def _read_index(path: Path) -> dict[str, Any]:
     try:
-        index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        index: dict[str, Any] = json.loads(read_bytes(path))
         version, missing = index["version"], {"bytes", "sha256"} - index.keys()
     except FileNotFoundError:
         raise UserError(f"{path}: missing; {_AGAIN}") from None
