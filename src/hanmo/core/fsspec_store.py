@@ -25,6 +25,7 @@ _THREADS = 8
 # Objects appear whole or not at all there; elsewhere a file gets its name when it is complete.
 WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "memory"}
 _VERSIONS = ("ETag", "etag", "checksum", "mtime", "LastModified", "last_modified", "created")
+_LONGEST = 300  # characters of a library's own words
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 _LOCAL_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -95,7 +96,7 @@ def open_store(path: Path) -> tuple[Any, str]:
         how = f"pip install 'hanmo[{extra}]'" if extra else f"install what it asks for: {error}"
         raise MissingLibraryError(f"{url}: no library for {scheme}://; {how}") from None
     except (ValueError, OSError) as error:
-        raise UserError(f"{url}: cannot be opened ({error}); {_ADVICE}") from error
+        raise UserError(f"{url}: cannot be opened ({_brief(error)}); {_ADVICE}") from error
     return store, str(name)
 
 
@@ -121,7 +122,13 @@ def tried(path: Path, doing: str, action: Callable[[Any, str], T]) -> T:
             if isinstance(error, UserError) or getattr(error, "errno", None) in _LOCAL_TROUBLE:
                 raise
             if pause is None or isinstance(error, _FINAL) or not isinstance(error, OSError):
-                told = " ".join(f"{type(error).__name__}: {error}".split())
-                raise UserError(f"{shown(path)}: cannot {doing} ({told}); {_ADVICE}") from error
+                told = f"{shown(path)}: cannot {doing} ({_brief(error)}); {_ADVICE}"
+                raise UserError(told) from error
             time.sleep(pause)
     raise AssertionError
+
+
+def _brief(error: Exception) -> str:
+    """Say an error in a line; some list every place where they looked for a library."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

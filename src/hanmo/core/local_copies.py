@@ -44,9 +44,9 @@ def with_local_copies(config: Any, reads: Sequence[str] = ()) -> Any:
         if path is not None and is_remote(path) and str(url_of(path)).count("/") < 3:
             raise UserError(f"--{hyphens(name)} {url_of(path)}: expected a folder below that one")
     copied = {name: _copied(value) for name, value in values.items()}
-    return dataclasses.replace(
-        config, **{name: value for name, value in copied.items() if value is not values[name]}
-    )
+    changed = {name: value for name, value in copied.items() if value is not values[name]}
+    made: Any = config
+    return dataclasses.replace(made, **changed)
 
 
 def _copied(value: Any) -> Any:
