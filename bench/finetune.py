@@ -51,6 +51,7 @@ def main() -> None:
     )
     parser.add_argument("--scores", action="store_true")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--dev", type=int, help="score so many examples of dev, evenly spaced")
     parser.add_argument("--vocab", type=Path, help="vocab.txt, with --size")
     options = parser.parse_args()
@@ -301,7 +302,7 @@ def scores(name: str, prepared, folder: Path, device, options) -> dict[str, str]
     task = prepared.task
     expected = [example.gold for example in prepared.splits["dev"].examples]
     found: dict[str, list[float]] = {"hanmo": [], "trainer": []}
-    for seed in range(1, options.seeds + 1):
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
         for who, run in (("hanmo", own_answers), ("trainer", peer_answers)):
             begin = time.perf_counter()
             answers = run(prepared, folder, device, options, seed)

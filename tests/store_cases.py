@@ -1,7 +1,7 @@
 """A store that processes share: an fsspec protocol over a folder, known by an entry point.
 
 `shelf://PLACE/name` is the file name below $SHELF/PLACE. Like an object store it has no folders and
-shows a file when all of it is written; it can be told to fail.
+shows a file when all of it is written. Of the file $SHELF_FAILS the second reading fails.
 """
 
 import os
@@ -26,6 +26,15 @@ class Shelf(LocalFileSystem):
         if path.startswith("shelf://"):
             path = os.environ["SHELF"] + "/" + path.removeprefix("shelf://")
         return path.rstrip("/")
+
+    def get_file(self, path, target, **options):
+        name = self._strip_protocol(path).rpartition("/")[2]
+        # The command reads each file once for its digest; fail after that.
+        seen = os.environ["SHELF"] + "/../seen-" + name
+        if name == os.environ.get("SHELF_FAILS") and os.path.exists(seen):
+            raise OSError(5, "the line is down")
+        Path(seen).touch()
+        return super().get_file(path, target, **options)
 '''
 
 

@@ -4,7 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from hanmo.commands import prepare
 from hanmo.core import registry
 from hanmo.core.errors import UserError
 from hanmo.corpus.inputs import READERS, find_inputs
@@ -23,6 +26,7 @@ def test_a_reader_takes_its_suffixes_and_no_other_reader_does(tmp_path: Path, na
         path.touch()
         assert [file.format for file in find_inputs([path])] == [name]
         assert f"`{suffix}`" in FORMATS, "docs/preparing.md has the suffixes"
+    assert f'"{name}"' in (prepare.Config.__doc__ or ""), "the help of --format names it"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -34,20 +38,35 @@ def test_a_format_can_be_named(tmp_path: Path, name: str) -> None:
         find_inputs([path], form=f"{name}x")
 
 
+PIECES = [
+    *(b"\xff\xfe", b"\x00", b"\n", b"\r\n", b"<a>", b"{]", b'"', b",", b"text", "黄河".encode()),
+    *("长江".encode("gb18030"), b'{"text": "\\ud800"}', b'<doc id="1" title="x">\n', b"</doc>"),
+    *(b"WARC/1.0\r\nWARC-Type: conversion\r\nContent-Length: 9\r\n\r\n", b"PAR1", b"<p>"),
+    *(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: x\r\n\r\n", b"WARC/1.0\r\n"),
+    *(b"WARC-Type: response\r\nWARC-Target-URI: http://a\r\n", b"Content-Length: -5\r\n\r\n"),
+    b"Content-Length: 99999999999999999999\r\n\r\n",
+]
+CONTENT = st.one_of(st.binary(max_size=60), st.lists(st.sampled_from(PIECES)).map(b"".join))
+
+
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x01", b"<a>\n{]\n\x00", b'"\n,\n"""'])
+@given(content=CONTENT)
+@example(content=b"")
+@settings(deadline=None, max_examples=60)
 def test_any_bytes_give_documents_or_errors_that_name_the_file(
-    tmp_path: Path, name: str, content: bytes
+    tmp_path_factory: pytest.TempPathFactory, name: str, content: bytes
 ) -> None:
     if name in ("html", "warc"):
         pytest.importorskip("trafilatura", reason="hanmo[web] is not installed")
         pytest.importorskip("warcio", reason="hanmo[web] is not installed")
-    path = tmp_path / "a.bin"
+    path = tmp_path_factory.mktemp("any") / "a.bin"
     path.write_bytes(content)
     options = ReadOptions(layout="paragraphs")
     try:
         for item in registry.load(READERS, name).read(path, options):
             assert isinstance(item, Row | Unreadable)
+            if isinstance(item, Row):
+                (item.text + (item.key or "")).encode()  # what no encoding can write is out
             if isinstance(item, Unreadable):
                 assert re.match(rf"{re.escape(str(path))}:", str(item.error))
     except UserError as error:

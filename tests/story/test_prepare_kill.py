@@ -1,9 +1,13 @@
 """A prepare run killed with -9, at any stage and more than once, ends in the same bytes."""
 
+import contextlib
 import json
+import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -125,3 +129,49 @@ def test_killed_and_continued_is_the_same_as_unbroken(
             found.pop("manifest.json")
         assert aside[0] == aside[1]
         assert {name.split("-")[0] for name in aside[0]} == {"filtered", "repeated"}
+
+
+def workers_of(parent: int) -> list[int]:
+    """Ids of the processes of a session besides its leader."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except (OSError, IndexError):
+            continue
+        if entry.name.isdigit() and int(fields[3]) == parent != int(entry.name):
+            found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    """A worker, then the command itself, again and again; with all passes and three workers."""
+    raw, whole, broken = (tmp_path / name for name in ("raw", "whole", "broken"))
+    write_inputs(raw)
+    begun = time.monotonic()
+    assert prepare(raw, whole, 1, "full") == 0
+    seconds = time.monotonic() - begun
+    rng = random.Random(7)
+    program = [sys.executable, "-c", PROGRAM, str(raw), str(broken), "3", "never", "0", "full"]
+    killed = 0
+    for _ in range(8):
+        child = subprocess.Popen(program, start_new_session=True, stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0.2, 0.5) * seconds)
+        for victim in rng.sample(found := workers_of(child.pid), min(1, len(found))):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
+        time.sleep(rng.uniform(0, 0.3) * seconds)
+        child.kill()
+        killed += child.wait(timeout=120) == -signal.SIGKILL
+        if broken.exists():
+            break
+    assert killed > 1
+    assert prepare(raw, broken, 3, "full") == 0
+    verify(broken)
+    for name in ("", "-dropped"):
+        found, expected = (files(tmp_path / f"{one}{name}") for one in ("broken", "whole"))
+        assert found.keys() == expected.keys()
+        manifests = [json.loads(one.pop("manifest.json")) for one in (found, expected)]
+        assert found == expected
+        assert manifests[0]["counts"] == manifests[1]["counts"]

@@ -208,3 +208,14 @@ def test_killed_at_random_moments_by_turns_on_two_machines(
     assert contents(Path(shelf["SHELF"]) / "work/said") == contents(tmp_path / "whole")
     left = {path.name for path in (Path(shelf["SHELF"]) / "work").iterdir()}
     assert left == {"corpus", "said"}
+
+
+def test_a_store_that_fails_is_no_bad_document(raw: Path, shelf: Environment) -> None:
+    """With --on-error skip a file is left out for what is in it, never for the network."""
+    on_shelf(shelf, raw, "in")
+    (name,) = [p for p in (Path(shelf["SHELF"]) / "in/text").iterdir() if "2" in p.name]
+    words = ("prepare", "shelf://in/text", "--out", "shelf://work/corpus", "--on-error", "skip")
+    told = done({**shelf, "SHELF_FAILS": name.name}, *words, code=2)
+    assert f"shelf://in/text/{name.name}: cannot read it (OSError: [Errno 5] the line is down" in told
+    done(shelf, *words)
+    assert not (Path(shelf["SHELF"]) / "work/corpus/missing.jsonl").exists()

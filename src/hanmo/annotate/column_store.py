@@ -58,15 +58,18 @@ def _forms(block: Columns) -> Any:
     """Cut the words out of the texts, in UTF-8."""
     import pyarrow as pa
 
-    text = np.frombuffer("".join(block.texts).encode(), dtype=np.uint8)
-    begins = np.append(np.flatnonzero((text & 0xC0) != 0x80), len(text))  # byte of each character
+    text = "".join(block.texts).encode()
+    codes = np.frombuffer(text, dtype=np.uint8)
+    begins = np.append(np.flatnonzero((codes & 0xC0) != 0x80), len(text))  # byte of each character
     places = begins[block.placed()]
     sizes = places[:, 1] - places[:, 0]
-    n = len(text)
-    steps = np.bincount(places[:, 0], minlength=n + 1) - np.bincount(places[:, 1], minlength=n + 1)
-    inside = np.cumsum(steps)[:n] > 0
-    ends = np.cumsum([0, *sizes]).astype(np.int32)
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(text[inside])]
+    # Most words touch: copy the stretches between gaps, not every word.
+    is_gap = places[1:, 0] != places[:-1, 1]
+    firsts = np.append(places[:1, 0], places[1:, 0][is_gap]).tolist()
+    lasts = np.append(places[:-1, 1][is_gap], places[-1:, 1]).tolist()
+    inside = b"".join([text[start:end] for start, end in zip(firsts, lasts, strict=True)])
+    ends = np.concatenate(([0], np.cumsum(sizes))).astype(np.int32)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(inside)]
     return pa.Array.from_buffers(pa.string(), len(sizes), buffers)
 
 

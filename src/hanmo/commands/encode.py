@@ -36,7 +36,7 @@ from hanmo.core.log import Progress, say
 from hanmo.core.remote import borrowed
 from hanmo.data.encode import NerLevel, encode_columns
 from hanmo.data.pairing import PARTNERS
-from hanmo.data.shard_file import Legend, read_shard, write_shard
+from hanmo.data.shard_file import Legend, read_legend, read_shard, write_shard
 from hanmo.data.shards import KIND, SHARD_PIECES, ShardWriter
 from hanmo.text.tokenizer import Tokenizer
 from hanmo.text.vocab import vocab_file
@@ -240,13 +240,15 @@ def _write_shards(
     folder: Path, work: Path, n_parts: int, tokenizer: Tokenizer, shard_pieces: int
 ) -> int:
     """Join the parts, in their order, into shards of the wanted size; returns how many."""
-    encoded = [read_shard(_part_path(work, number))[0] for number in range(n_parts)]
-    found = {name for documents in encoded for name in documents.layers}
+    paths = [_part_path(work, number) for number in range(n_parts)]
+    found = {name for path in paths for name in read_legend(path).layers}
     layers = {name: TAGSETS[name] for name in TAGSETS if name in found}
     writer = ShardWriter(folder, vocab=tokenizer.vocab, layers=layers, shard_pieces=shard_pieces)
     with Progress("write shards", n_parts, "parts") as bar, writer:
-        for documents in encoded:
-            writer.add(documents)
+        for path in paths:
+            # One at a time: a part that was read stays in memory as long as it is mapped.
+            with borrowed(path):
+                writer.add(read_shard(path)[0])
             bar.advance()
     return writer.n_shards
 

@@ -33,7 +33,7 @@ from hanmo.corpus.passes import Counts, Folders, make_corpus
 from hanmo.corpus.reading import ReadOptions
 from hanmo.corpus.scripts import converter
 from hanmo.corpus.spool import Options, group_files, line_of, missing_path
-from hanmo.corpus.treating import Missing, TreatOptions
+from hanmo.corpus.treating import RAW_LONGER, Missing, TreatOptions
 
 OnError = Literal["stop", "skip"]
 MISSING = "missing.jsonl"
@@ -51,9 +51,10 @@ class Config:
     Attributes:
         inputs: Files and folders of them. By suffix, mostly also with .gz, .bz2, .xz, .zst behind:
             .txt, .jsonl (.json with a record a line), .parquet, .csv, .tsv, wiki_00
-            (WikiExtractor), .html, .warc, .wet.
+            (WikiExtractor), .html, .warc and .wet (web pages need: pip install 'hanmo[web]').
         out: Folder to make.
-        format: Format of all files, where suffixes do not tell: a file of `corpus/readers/`.
+        format: Format of all files, where suffixes do not tell: "text", "json", "parquet", "csv",
+            "wikiextractor", "html", "warc", or the path of a reader of your own.
         encoding: Encoding of text files: "utf-8", "gb18030" (also GBK, GB2312), "big5", or "auto"
             to tell it apart for each file.
         layout: How plain text is cut into documents: "paragraphs" (one paragraph a line, a blank
@@ -72,7 +73,7 @@ class Config:
         strip_html: Remove tags and decode entities.
         strip_boilerplate: Remove lines that are menus, copyright notices and the like.
         opencc: Convert characters by an OpenCC configuration, such as t2s (traditional to
-            simplified).
+            simplified; needs: pip install 'hanmo[opencc]').
         keep_duplicates: Keep documents whose text was seen before.
         near_duplicates: Drop documents that resemble an earlier one: the Jaccard similarity of
             their character n-grams at which that begins, usually 0.8; 0 keeps them.
@@ -105,7 +106,7 @@ class Config:
     max_chars: int = 1_000_000
     min_chinese: float = 0.3
     max_broken: float = 0.005
-    max_control: float = 0.01
+    max_control: float = 0.05
     max_repeated: float = 0.5
     max_boilerplate: float = 1.0
     strip_html: bool = False
@@ -295,6 +296,7 @@ def _options(config: Config) -> Options:
                 id_key=config.id_key,
                 max_line_mib=config.max_line_mib,
                 encoding=config.encoding,
+                longest=RAW_LONGER * config.max_chars,
             ),
             filters=FilterOptions(
                 min_chars=config.min_chars,

@@ -141,6 +141,11 @@ def run(config: Config) -> dict[str, int | float]:
 def _check(config: Config) -> None:
     if bool(config.teacher) != bool(config.corpus):
         raise UserError("--teacher NAME and --corpus FOLDER go together; only one was given")
+    if not (config.treebank or config.ner or config.sentences or config.teacher):
+        raise UserError(
+            "nothing to learn from; expected --treebank and --ner files, --sentences folders, or a "
+            "--teacher with a --corpus"
+        )
     if not 0 < config.held_out < 1:
         raise UserError(f"--held-out: got {config.held_out}, expected a share between 0 and 1")
     if config.sample_chars < 0:

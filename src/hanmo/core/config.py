@@ -18,7 +18,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_origin
 
 from hanmo.core import registry, remote
 from hanmo.core.artifact import MANIFEST, is_ours, read_manifest
@@ -362,6 +362,7 @@ def _typed(flag: Flag, value: Any) -> Any:
         items = [value] if isinstance(value, str) else list(value)
         if element(flag.type) is Path:
             items = [as_path(item) for item in items]
-        return tuple(items) if isinstance(flag.default, tuple) else items
+        is_tuple = get_origin(without_none(flag.type)) is tuple
+        return tuple(items) if is_tuple else items
     is_path = flag.type in (Path, Path | None)
     return as_path(value) if isinstance(value, str) and is_path else value

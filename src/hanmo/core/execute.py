@@ -64,9 +64,9 @@ def run_tasks(
 
     Raises:
         UserError: The folder belongs to other tasks, or tasks failed: the input is bad, a worker
-            was killed twice at the same task, the disk is full. Any other exception of a step is
-            raised as it is. The tasks that did not fail are done, unless the disk is full or no
-            task at all succeeded.
+            was killed twice at the same task, memory ran out, the disk is full. Any other
+            exception of a step is raised as it is. The tasks that did not fail are done, unless
+            the disk is full or no task at all succeeded.
     """
     if workers < 1:
         raise UserError(f"workers: got {workers}, expected 1 or more")
@@ -153,6 +153,10 @@ def _run_one(step: Step, n_tasks: int, state_dir: Path, rank: int) -> None:
             task._run_for_rank(rank)  # its run() is the loop that we do not want
         except UserError:
             raise
+        except MemoryError as error:
+            raise UserError(
+                "memory ran out; run again with fewer workers (finished tasks are kept)"
+            ) from error
         except Exception as error:
             if getattr(error, "errno", None) != errno.ENOSPC:
                 write_atomic(state_dir / "errors" / f"{rank:05d}.txt", traceback.format_exc())

@@ -35,11 +35,16 @@ class LineTooLongError(UserError):
 
 
 class BadEncodingError(UserError):
-    """A line that is not in the encoding expected; `line` is its bytes."""
+    """A line that is not in the encoding expected.
 
-    def __init__(self, message: str, line: bytes = b"") -> None:
-        super().__init__(message)
-        self.line = line
+    Attributes:
+        fact: What is wrong, without the advice.
+        line: The bytes of the line.
+    """
+
+    def __init__(self, fact: str, advice: str = "", line: bytes = b"") -> None:
+        super().__init__(fact + advice)
+        self.fact, self.line = fact, line
 
 
 def open_bytes(path: Path, mode: str = "rb") -> IO[bytes]:
@@ -158,9 +163,10 @@ def scan_lines(
                     line = error
                 yield number, line
                 offset += len(raw)
-                while not raw.endswith(b"\n") and len(raw) >= max_bytes + 2:
-                    raw = stream.readline(max_bytes + 2)
-                    offset += len(raw)
+                if len(raw) >= max_bytes + 2:
+                    while raw and not raw.endswith(b"\n"):
+                        raw = stream.readline(MEBIBYTE)
+                        offset += len(raw)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -202,7 +208,8 @@ def _decode(place: tuple[Path, int, int], raw: bytes, max_bytes: int, encoding: 
         convert = "; convert it first, for example: iconv -f GB18030 -t UTF-8"
         raise BadEncodingError(
             f"{path}:{number}: not {encoding.upper()}: byte 0x{bad:02x} at byte "
-            f"{offset + error.start:,} of the file{convert if encoding == 'utf-8' else ''}",
+            f"{offset + error.start:,} of the file",
+            convert if encoding == "utf-8" else "",
             body,
         ) from None
 

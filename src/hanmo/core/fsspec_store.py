@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hanmo.core.errors import MissingLibraryError, UserError
+from hanmo.core.errors import MissingLibraryError, UnreachableError, UserError
 from hanmo.core.urls import shown
 
 T = TypeVar("T")
@@ -83,7 +83,8 @@ def open_store(path: Path) -> tuple[Any, str]:
     """Return fsspec's file system for a twin, and what it calls the twin's file.
 
     Raises:
-        UserError: a library is missing, or the address makes no sense to it.
+        MissingLibraryError: of the protocol.
+        UnreachableError: the address makes no sense to it.
     """
     from fsspec.core import url_to_fs
 
@@ -96,7 +97,7 @@ def open_store(path: Path) -> tuple[Any, str]:
         how = f"pip install 'hanmo[{extra}]'" if extra else f"install what it asks for: {error}"
         raise MissingLibraryError(f"{url}: no library for {scheme}://; {how}") from None
     except (ValueError, OSError) as error:
-        raise UserError(f"{url}: cannot be opened ({_brief(error)}); {_ADVICE}") from error
+        raise UnreachableError(f"{url}: cannot be opened ({_brief(error)}); {_ADVICE}") from error
     return store, str(name)
 
 
@@ -110,7 +111,7 @@ def tried(path: Path, doing: str, action: Callable[[Any, str], T]) -> T:
 
     Raises:
         FileNotFoundError: it is not there.
-        UserError: anything else that the store says.
+        UnreachableError: anything else that the store says.
     """
     store, name = open_store(path)
     for pause in (*PAUSES, None):
@@ -123,7 +124,7 @@ def tried(path: Path, doing: str, action: Callable[[Any, str], T]) -> T:
                 raise
             if pause is None or isinstance(error, _FINAL) or not isinstance(error, OSError):
                 told = f"{shown(path)}: cannot {doing} ({_brief(error)}); {_ADVICE}"
-                raise UserError(told) from error
+                raise UnreachableError(told) from error
             time.sleep(pause)
     raise AssertionError
 

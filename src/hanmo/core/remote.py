@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hanmo.core.errors import UserError
+from hanmo.core.errors import UnreachableError, UserError
 from hanmo.core.fsspec_store import WHOLE, each, gone, open_store, put_file, rename, tried, version
 from hanmo.core.urls import below, is_remote, root, shown
 
@@ -98,7 +98,7 @@ def fetched(path: Path) -> Path:
     """Return a path with, for a twin, an up-to-date local copy of the file there, if there is one.
 
     Raises:
-        UserError: the store cannot be reached, or gave less than it says it has.
+        UnreachableError: the store cannot be reached, or gave less than it says it has.
     """
     if not is_remote(path):
         return path
@@ -119,7 +119,9 @@ def fetched(path: Path) -> Path:
     try:
         tried(path, "read it", lambda store, name: store.get_file(name, str(temporary)))
         if (got := temporary.stat().st_size) != info["size"]:
-            error = UserError(f"{shown(path)}: got {got:,} of {info['size']:,} bytes; run again")
+            error = UnreachableError(
+                f"{shown(path)}: got {got:,} of {info['size']:,} bytes; run again"
+            )
             raise error from OSError(errno.EIO, "cut short")
         temporary.chmod(0o644)
         temporary.replace(path)
@@ -178,7 +180,7 @@ def push(local: Path, path: Path) -> None:
     """Put a complete local file to a twin's place in the store; note it in its build folder.
 
     Raises:
-        UserError: the store cannot be reached, or has not all of it afterwards.
+        UnreachableError: the store cannot be reached, or has not all of it afterwards.
     """
     n_bytes = local.stat().st_size
     place = _digest_place(path)

@@ -50,7 +50,7 @@ class FilterOptions:
     max_chars: int = 1_000_000
     min_chinese: float = 0.3
     max_broken: float = 0.005
-    max_control: float = 0.01
+    max_control: float = 0.05
     max_repeated: float = 0.5
     max_boilerplate: float = 1.0
 

@@ -50,19 +50,29 @@ def detect(lines: Iterable[Line], path: Path) -> Layout:
     return "paragraphs"
 
 
-def cut(lines: Iterable[Line], layout: Layout) -> Iterator[str]:
-    """Yield the text of each document; paragraphs are joined by newlines."""
+def cut(lines: Iterable[Line], layout: Layout, *, longest: int | None = None) -> Iterator[str]:
+    """Yield the text of each document; paragraphs are joined by newlines.
+
+    Args:
+        lines: Numbered lines.
+        layout: How they are cut, not "auto".
+        longest: Characters after which further lines of a document are passed over: a file whose
+            documents have no ends is never held whole.
+    """
     if layout == "lines":
         yield from (line for _, line in lines if line.strip())
         return
     join = _join_sentences if layout == "sentences" else "\n".join
     block: list[str] = []
+    size = 0
     for _, line in lines:
-        if line.strip():
+        if not line.strip():
+            if block:
+                yield join(block)
+            block, size = [], 0
+        elif longest is None or size <= longest:
             block.append(line)
-        elif block:
-            yield join(block)
-            block = []
+            size += len(line)
     if block:
         yield join(block)
 

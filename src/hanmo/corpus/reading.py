@@ -37,6 +37,8 @@ class ReadOptions:
         id_key: JSON key or column of the id; None numbers the documents.
         max_line_mib: Longest line accepted, in MiB; records may have `RECORD_MIB` at least.
         encoding: Encoding of the text; "auto" tells it apart for each file.
+        longest: Characters of a document after which its further lines are passed over; such a
+            document is dropped anyway.
     """
 
     layout: Layout = "auto"
@@ -44,6 +46,7 @@ class ReadOptions:
     id_key: str | None = None
     max_line_mib: int = 8
     encoding: Encoding = "utf-8"
+    longest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +103,9 @@ def _explained(error: UserError, mib: int) -> UserError:
     """Add what only this side knows: the flag, and what the line looks like."""
     if isinstance(error, LineTooLongError):
         return UserError(f"{error}: --max-line-mib, now {mib}")
-    looks = guess_line(error.line) if isinstance(error, BadEncodingError) else None
-    if looks is not None:
+    if isinstance(error, BadEncodingError) and (looks := guess_line(error.line)) is not None:
         return UserError(
-            f"{error}; the line reads as {looks}: for a file that is {looks} throughout, give "
+            f"{error.fact}; the line reads as {looks}: if all of the file is {looks}, give "
             "--encoding auto"
         )
     return error

@@ -25,6 +25,8 @@ def _item(line: str, options: ReadOptions, where: str) -> Item:
         record = json.loads(line)
     except json.JSONDecodeError as error:
         return Unreadable(UserError(f"{where}: not JSON: {error.msg} at column {error.colno}"))
+    except ValueError as error:  # a number of thousands of digits
+        return Unreadable(UserError(f"{where}: JSON that cannot be read: {error}"))
     except RecursionError:
         return Unreadable(UserError(f"{where}: JSON nested too deeply to be read"))
     if not isinstance(record, Mapping):

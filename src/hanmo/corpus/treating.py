@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hanmo.core.errors import MissingLibraryError, UserError
+from hanmo.core.errors import MissingLibraryError, UnreachableError, UserError
 from hanmo.core.remote import borrowed
 from hanmo.corpus.boilerplate import without_boilerplate
 from hanmo.corpus.cleaning import clean, invisible_characters
@@ -82,13 +82,17 @@ def treated(
         try:
             with borrowed(file.path):
                 yield from _of_file(file, options, counts)
-        except MissingLibraryError:
+        except (MissingLibraryError, UnreachableError):
             raise
         except UserError as error:
             if not options.skip_errors:
-                raise
+                raise _with_way_on(error) from None
             counts["files_incomplete"] += 1
             yield Missing(file, error, None)
+
+
+def _with_way_on(error: UserError) -> UserError:
+    return UserError(f"{error}; to leave it out and go on, and be told at the end: --on-error skip")
 
 
 def _of_file(

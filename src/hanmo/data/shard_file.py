@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanmo.core.errors import UserError
-from hanmo.core.files import write_atomic
+from hanmo.core.files import replacing, write_atomic
 from hanmo.core.remote import fetched, read_bytes
 from hanmo.data.documents import Documents
 
@@ -63,37 +63,45 @@ class Legend:
 def write_shard(path: Path, documents: Documents, legend: Legend) -> None:
     """Write `path` (a .bin) and then the .idx beside it, both atomically."""
     columns: dict[str, NDArray[Any]] = {
-        "ids": documents.ids.astype(legend.id_dtype),
-        "word_starts": documents.word_starts.astype("|u1"),
-        "sentence_starts": documents.sentence_starts.astype("<i8"),
-        "document_starts": documents.document_starts.astype("<i8"),
-        **{f"{_LAYER}{name}": documents.layers[name].astype("|i1") for name in legend.layers},
+        "ids": documents.ids.astype(legend.id_dtype, copy=False),
+        "word_starts": documents.word_starts.astype("|u1", copy=False),
+        "sentence_starts": documents.sentence_starts.astype("<i8", copy=False),
+        "document_starts": documents.document_starts.astype("<i8", copy=False),
     }
-    blocks: list[bytes] = []
+    for name in legend.layers:
+        columns[_LAYER + name] = documents.layers[name].astype("|i1", copy=False)
     table: dict[str, dict[str, Any]] = {}
-    offset = 0
-    for name, column in columns.items():
-        table[name] = {"dtype": column.dtype.str, "offset": offset, "count": len(column)}
-        block = column.tobytes()
-        block += bytes(-len(block) % _ALIGNMENT)
-        blocks.append(block)
-        offset += len(block)
-    data = b"".join(blocks)
+    with replacing(path) as temporary:
+        with temporary.open("wb") as stream:
+            for name, column in columns.items():
+                table[name] = {
+                    "dtype": column.dtype.str,
+                    "offset": stream.tell(),
+                    "count": len(column),
+                }
+                stream.write(np.ascontiguousarray(column).data)
+                stream.write(bytes(-column.nbytes % _ALIGNMENT))
+        facts = _facts(temporary)
     index = {
         "version": FORMAT_VERSION,
-        "bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "crc32": "".join(
-            f"{zlib.crc32(data[at : at + _BLOCK]):08x}" for at in range(0, len(data), _BLOCK)
-        ),
+        **facts,
         "columns": table,
         "layers": {name: list(labels) for name, labels in legend.layers.items()},
         "special_ids": dict(legend.special_ids),
         "vocabulary_size": legend.vocabulary_size,
         "vocab_sha256": legend.vocab_sha256,
     }
-    write_atomic(path, data)
     write_atomic(path.with_suffix(".idx"), json.dumps(index, ensure_ascii=False, indent=1) + "\n")
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """Return size and digests of the bytes of a shard; read back, for they would need memory."""
+    digest, crcs = hashlib.sha256(), []
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+            crcs.append(f"{zlib.crc32(block):08x}")
+        return {"bytes": stream.tell(), "sha256": digest.hexdigest(), "crc32": "".join(crcs)}
 
 
 def read_shard(path: Path) -> tuple[Documents, Legend]:
@@ -116,6 +124,18 @@ def read_shard(path: Path) -> tuple[Documents, Legend]:
         raw = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
     try:
         return _documents(raw, index), _legend(index)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path.with_suffix('.idx')}: damaged index ({error}); {_AGAIN}") from None
+
+
+def read_legend(path: Path) -> Legend:
+    """Return what the numbers of a shard mean, without its columns.
+
+    Raises:
+        UserError: the index is missing, damaged or of a newer format.
+    """
+    try:
+        return _legend(_read_index(path.with_suffix(".idx")))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path.with_suffix('.idx')}: damaged index ({error}); {_AGAIN}") from None
 

@@ -79,7 +79,7 @@ def normalize_all(texts: Sequence[str]) -> list[str]:
 
 def _clean(text: str) -> Normalized:
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    kinds = _kinds()[codes]
+    kinds = _KINDS.of(codes)
     kinds[:-1][(codes[:-1] == ord("\r")) & (codes[1:] == ord("\n"))] = _DROP
     places = np.flatnonzero(kinds != _DROP)
     places = places[_kept_blanks(kinds[places])]
@@ -101,18 +101,37 @@ def _kept_blanks(kinds: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return keep
 
 
-@lru_cache(maxsize=1)
-def _kinds() -> NDArray[np.uint8]:
-    """Table of all code points, from this Python's Unicode data: keep, drop, blank or line."""
-    kinds = np.zeros(_N_CODE_POINTS, dtype=np.uint8)
-    by_category = {"Cc": _DROP, "Cf": _DROP, "Cs": _DROP, "Zs": _BLANK}
-    for code in range(_N_CODE_POINTS):
-        kinds[code] = by_category.get(unicodedata.category(chr(code)), _KEEP)
-    kinds[0xFFFD] = _DROP
-    kinds[ord("\t")] = _BLANK
-    kinds[[ord(char) for char in _LINES]] = _LINE
-    kinds.setflags(write=False)
-    return kinds
+_BY_CATEGORY = {"Cc": _DROP, "Cf": _DROP, "Cs": _DROP, "Zs": _BLANK}
+_OTHERS = {"\ufffd": _DROP, "\t": _BLANK} | dict.fromkeys(_LINES, _LINE)
+
+
+class _Kinds:
+    """Table of code points, from this Python's Unicode data: keep, drop, blank or line.
+
+    It is filled a page of 256 at a time: all of Unicode takes a third of a second, which a short
+    command would feel.
+    """
+
+    def __init__(self) -> None:
+        self._table = np.zeros(_N_CODE_POINTS, dtype=np.uint8)
+        self._filled = np.zeros(_N_CODE_POINTS >> 8, dtype=np.bool_)
+
+    def of(self, codes: NDArray[np.uint32]) -> NDArray[np.uint8]:
+        """Return the kind of each code point, uint8 of the same shape."""
+        needed = np.zeros_like(self._filled)
+        needed[codes >> 8] = True
+        for page in np.flatnonzero(needed & ~self._filled).tolist():
+            chars = [chr(code) for code in range(page << 8, (page + 1) << 8)]
+            self._table[page << 8 : (page + 1) << 8] = [_kind(char) for char in chars]
+            self._filled[page] = True
+        return self._table[codes]
+
+
+def _kind(char: str) -> int:
+    return _OTHERS.get(char, _BY_CATEGORY.get(unicodedata.category(char), _KEEP))
+
+
+_KINDS = _Kinds()
 
 
 def _fold(text: str) -> Normalized:

@@ -64,7 +64,11 @@ def split_sentences(text: str, *, max_chars: int = 500) -> list[tuple[int, int]]
     spans: list[tuple[int, int]] = []
     start = 0
     for end in _ends(text):
-        spans.extend(_cut(text, start, end, max_chars))
+        is_whole = start < end <= start + max_chars
+        if is_whole and not (text[start].isspace() or text[end - 1].isspace()):
+            spans.append((start, end))  # most sentences
+        else:
+            spans.extend(_cut(text, start, end, max_chars))
         start = end
     return spans
 
@@ -72,19 +76,21 @@ def split_sentences(text: str, *, max_chars: int = 500) -> list[tuple[int, int]]
 def _ends(text: str) -> Iterator[int]:
     """Yield the end of every sentence, the end of the text last."""
     start = at = 0  # of the sentence; of what has not been looked at
-    quotes = _Quotes(text)
+    quotes = _Quotes(text) if '"' in text or "'" in text else None
     while (found := _CANDIDATE.search(text, at)) is not None:
         mark = _MARK.match(text, found.start())
         at = found.end() if mark is None else mark.end()
         if mark is None or mark.lastgroup == "title":
             continue
         if mark.lastgroup == "run":
-            at = quotes.close(mark.start(), at)
+            if quotes:
+                at = quotes.close(mark.start(), at)
             if not _is_end(text, start, mark.start(), at):
                 continue
         yield at
         start = at
-        quotes.restart(at)
+        if quotes:
+            quotes.restart(at)
     yield len(text)
 
 

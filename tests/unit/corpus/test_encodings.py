@@ -64,6 +64,46 @@ def test_utf8_is_proved_even_where_a_character_is_cut(text: str, cut: int) -> No
     assert is_utf8(raw[: len(raw) - cut])
 
 
+SENTENCES = {
+    "simple": [
+        "他在北京大学学习了四年，毕业以后就回到家乡工作。",
+        "这个问题的答案，我们还不知道。",
+        "山上的树叶红了，来看的人很多。",
+        "会议由校长主持，大家都发表了意见。",
+    ],
+    "traditional": [
+        "他在北京大學學習了四年，畢業以後就回到家鄉工作。",
+        "這個問題的答案，我們還不知道。",
+        "山上的樹葉紅了，來看的人很多。",
+        "會議由校長主持，大家都發表了意見。",
+    ],
+}
+
+
+def mixtures(script: str) -> st.SearchStrategy[str]:
+    latin = ["", "BERT 2018", "http://example.org/a?b=1 "]
+    pieces = st.tuples(st.sampled_from(SENTENCES[script]), st.sampled_from(latin))
+    return st.lists(pieces, min_size=1).map(lambda all_: "".join(a + b for a, b in all_))
+
+
+@given(mixtures("simple"), mixtures("traditional"))
+@settings(deadline=None)
+def test_lines_of_sentences_are_told_apart(simple: str, traditional: str) -> None:
+    assert guess_line(simple.encode("gb18030")) == "GB18030"
+    assert guess_line(traditional.encode("gb18030")) == "GB18030"
+    assert guess_line(traditional.encode("cp950")) == "Big5"
+
+
+@given(mixtures("simple"), st.sampled_from(["latin-1", "cp1252", "gb18030", "gbk-as-latin"]))
+@settings(deadline=None)
+def test_misread_sentences_are_found_and_right_ones_are_not(text: str, how: str) -> None:
+    raw = text.encode("gbk") if how == "gbk-as-latin" else text.encode()
+    wrong = raw.decode("latin-1" if how == "gbk-as-latin" else how, "replace")
+    assert misread_chars(text) == 0
+    latin = sum(char.isascii() for char in text)
+    assert misread_chars(wrong) >= 0.5 * (len(wrong) - latin)
+
+
 def test_a_page_is_decoded_as_it_is_before_as_it_says() -> None:
     assert decode_page(SIMPLE.encode(), "gb2312") == SIMPLE
     assert decode_page(SIMPLE.encode("gb18030"), "gb2312") == SIMPLE

@@ -24,6 +24,19 @@ def test_paragraphs_come_back(documents: list[list[str]], gap: str) -> None:
     assert list(cut(numbered(written), "paragraphs")) == ["\n".join(d) for d in documents]
 
 
+@given(PARAGRAPHS, st.integers(0, 20))
+def test_a_document_is_cut_only_where_it_is_too_long(
+    documents: list[list[str]], longest: int
+) -> None:
+    written = numbered("\n\n".join("\n".join(paragraphs) for paragraphs in documents))
+    wholes = list(cut(written, "paragraphs"))
+    found = list(cut(written, "paragraphs", longest=longest))
+    for one, whole in zip(found, wholes, strict=True):
+        assert whole.startswith(one)
+        bare = len(one.replace("\n", ""))
+        assert one == whole or bare > longest, "what is cut is still seen to be too long"
+
+
 @given(PARAGRAPHS)
 def test_a_document_a_line_comes_back(documents: list[list[str]]) -> None:
     lines = [line for document in documents for line in document]

@@ -56,6 +56,48 @@ def test_shingles_are_the_different_ngrams(text: str, ngram: int) -> None:
     assert len(common) == len(expected & {other[i : i + ngram] for i in range(len(other))})
 
 
+@given(st.text("甲乙丙丁戊", max_size=40), st.text("甲乙丙丁戊", max_size=40))
+@settings(deadline=None, max_examples=30)
+def test_a_signature_is_the_minimum_over_the_ngrams(one: str, two: str) -> None:
+    """So that texts of the same n-grams, in whatever order and number, have the same one."""
+    sets = [shingles(text, 3) for text in (one, two)]
+    sets = [grams for grams in sets if len(grams)]
+    if not sets:
+        return
+    both = minimum_hashes(np.unique(np.concatenate(sets)).reshape(-1, 1), OPTIONS)
+    parts = [minimum_hashes(grams, OPTIONS) for grams in sets]
+    assert (both == np.minimum.reduce(parts)).all()
+
+
+def test_equal_minima_are_as_frequent_as_the_similarity_says() -> None:
+    """Broder: P(minima are equal) = Jaccard similarity; here over 168 hash functions a pair."""
+    for text in random_texts(5, 600):
+        for every in (100, 40, 20, 8):
+            sets = [shingles(one, OPTIONS.ngram) for one in (text, changed(text, every))]
+            common = len(np.intersect1d(*sets))
+            similarity = common / (len(sets[0]) + len(sets[1]) - common)
+            one, two = (minimum_hashes(grams, OPTIONS) for grams in sets)
+            spread = (similarity * (1 - similarity) / one.size) ** 0.5
+            assert (one == two).mean() == pytest.approx(similarity, abs=5 * spread)
+
+
+@given(st.lists(st.lists(st.integers(0, 3), min_size=4, max_size=4), max_size=8), st.data())
+def test_who_agrees_in_a_band_is_paired_with_the_first(
+    rows: list[list[int]], data: st.DataObject
+) -> None:
+    matrix = np.array(rows, dtype=np.uint64).reshape(-1, 4)
+    matrix[matrix == 3] = NO_BAND
+    cut = data.draw(st.integers(0, len(rows)))
+    for band in matrix.T:
+        values = band.tolist()
+        expected = [
+            [number, values.index(value)]
+            for number, value in enumerate(values)
+            if value != NO_BAND and values.index(value) != number
+        ]
+        assert matches([band[:cut], band[cut:]]).tolist() == expected
+
+
 @pytest.mark.parametrize("similarity", [0.3, 0.5, 0.72, 0.8, 0.95])
 @pytest.mark.parametrize("buckets", [2, 14, 20])
 def test_the_edge_lies_at_the_similarity_asked_for(similarity: float, buckets: int) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -104,12 +105,26 @@ def test_same_bytes_for_any_workers(
 ) -> None:
     monkeypatch.setattr(spool, "GROUP_BYTES", 1)
     folders = []
-    for workers in (1, 2):
+    for workers in (1, 3):
         out, dropped = tmp_path / f"out{workers}", tmp_path / f"dropped{workers}"
         run(Config([raw], out, dropped=dropped, workers=workers, **FULL))
         folders.append((content(out), content(dropped)))
     assert folders[0] == folders[1]
     assert len(folders[0][0]) > 2 and len(folders[0][1]) > 2
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_bytes(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed (extra hanmo[ray])")
+    monkeypatch.setattr(spool, "GROUP_BYTES", 1)
+    folders = []
+    for executor in ("local", "ray"):
+        out, dropped = tmp_path / f"out-{executor}", tmp_path / f"dropped-{executor}"
+        run(Config([raw], out, dropped=dropped, workers=2, executor=executor, **FULL))
+        folders.append((content(out), content(dropped)))
+    assert folders[0] == folders[1]
 
 
 def test_lines_of_many_documents_go_from_all(tmp_path: Path) -> None:
@@ -154,6 +169,8 @@ def test_skipped_mistakes_are_told_and_the_exit_code_says_so(
     words = ["prepare", str(raw), "--out", str(out)]
     assert main(words) == 2
     assert "c.docx: unknown suffix" in capfd.readouterr().err
+    assert main(["prepare", str(raw / "a.jsonl"), "--out", str(out)]) == 2
+    assert re.search("a.jsonl:3: not JSON: .*go on.*--on-error skip", capfd.readouterr().err)
     assert main([*words, "--on-error", "skip", "--json"]) == 3
     stdout, stderr = capfd.readouterr()
     counts = json.loads(stdout)

@@ -189,10 +189,42 @@ def test_a_line_of_100_mb_costs_itself_and_no_memory(tmp_path: Path) -> None:
     assert len(long.text) == 100 * 2**20
 
 
-def test_json_too_deep_is_no_crash(tmp_path: Path) -> None:
+def test_json_that_python_cannot_hold_is_no_crash(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    path.write_text('{"text": ' + "[" * 200_000 + "\n" + json.dumps({"text": "二"}), "utf-8")
-    assert texts(read(path)) == [None, "二"]
+    lines = ['{"text": ' + "[" * 200_000, '{"text": "一", "n": ' + "1" * 5000 + "}"]
+    path.write_text("\n".join([*lines, json.dumps({"text": "二"})]), "utf-8")
+    found = read(path)
+    assert texts(found) == [None, None, "二"]
+    assert [error.split(": ")[1][:12] for error in errors(found)] == [
+        "JSON nested ",
+        "JSON that ca",
+    ]
+
+
+def test_surrogates_without_a_partner_are_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": "\\udc80", "text": "黄河\\ud83d\\ude00很\\ud800长"}', "utf-8")
+    [document] = read(path, id_key="id")
+    assert isinstance(document, Document)
+    assert (document.id, document.text) == ("\ufffd", "黄河\U0001f600很\ufffd长")
+
+
+def test_a_row_is_named_by_its_first_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('id,text\n\n1,"一\n二"\n2,"三\n四",5\n', "utf-8")
+    found = read(path)
+    assert texts(found) == ["一\n二", None]
+    assert errors(found)[0].startswith(f"{path}:5: 3 columns")
+
+
+def test_a_row_that_is_not_utf8_costs_itself(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    raw = pyarrow.array([TEXTS[0].encode(), b"\xd6\xd0\xce\xc4", TEXTS[1].encode()])
+    column = pyarrow.StringArray.from_buffers(3, *raw.buffers()[1:])  # unchecked, as writers do it
+    parquet.write_table(pyarrow.table({"text": column}), path)
+    found = read(path)
+    assert texts(found) == [TEXTS[0], None, TEXTS[1]]
+    assert errors(found) == [f"{path}: row 2: not UTF-8: byte 0 of it"]
 
 
 @pytest.mark.parametrize("group", [0, 3, 5])

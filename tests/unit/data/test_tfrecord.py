@@ -140,7 +140,7 @@ def test_a_pointer_of_git_lfs_is_told_as_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (gzip.compress(HANMO), "gzip data; name it .gz"),
+        (gzip.compress(HANMO, mtime=0), "gzip data; name it .gz"),
         (lzma.compress(HANMO), "xz data; name it .xz"),
         (b"PK\x03\x04" + bytes(40), "a ZIP archive"),
         (b"\x89HDF\r\n" + bytes(40), "an HDF5 file"),

@@ -9,6 +9,7 @@ which row is wrong. A TSV (`.tsv`, `.tab`) is separated by tabs; its quotes are 
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hanmo.core.errors import UserError
 from hanmo.core.files import MEBIBYTE, format_suffix
@@ -35,14 +36,17 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     wrong: list[UserError] = []
     delimiter = "," if format_suffix(path).lower() == ".csv" else "\t"
     rows = csv.reader(_marked(path, options, wrong), delimiter=delimiter, strict=True)
-    header = _next(rows, path)
+    _, header = _next(rows, path)
     if not isinstance(header, list) or wrong:
         raise wrong[0] if wrong else UserError(f"{path}: no header line; expected column names")
     for flag, key in (("--text-key", options.text_key), ("--id-key", options.id_key)):
         if key is not None and key not in header:
             raise missing_key(f"{path}:1", key, header, flag)
-    while (row := _next(rows, path)) is not None:
-        yield _item(row, header, options, f"{path}:{rows.line_num}", wrong)
+    while True:
+        number, row = _next(rows, path)
+        if row is None:
+            return
+        yield _item(row, header, options, f"{path}:{number}", wrong)
         wrong.clear()
 
 
@@ -55,13 +59,20 @@ def _marked(path: Path, options: ReadOptions, wrong: list[UserError]) -> Iterato
             yield line + "\n"
 
 
-def _next(rows: Iterator[list[str]], path: Path) -> list[str] | UserError | None:
-    """Return the next row that is not blank, or what is wrong with it; None at the end."""
-    try:
-        return next((row for row in rows if row), None)
-    except csv.Error as error:
-        line = getattr(rows, "line_num", 0)
-        return UserError(f'{path}:{line}: not {_name(path)}: {error}; quote fields with "…"')
+def _next(rows: Any, path: Path) -> tuple[int, list[str] | UserError | None]:
+    """Return where the next row that is not blank begins, and it, or what is wrong with it.
+
+    At the end the row is None.
+    """
+    while True:
+        number = rows.line_num + 1
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            text = f'{path}:{number}: not {_name(path)}: {error}; quote fields with "…"'
+            return number, UserError(text)
+        if row is None or row:
+            return number, row
 
 
 def _item(

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hanmo.core.errors import UserError
-from hanmo.core.files import is_damage, open_bytes
+from hanmo.core.files import MEBIBYTE, is_damage, open_bytes
 from hanmo.corpus.pages import page_text
-from hanmo.corpus.reading import Item, ReadOptions, Row, without_surrogates
+from hanmo.corpus.reading import RECORD_MIB, Item, ReadOptions, Row, without_surrogates
 
 SUFFIXES = (".html", ".htm", ".xhtml")
 ENCODED = False  # says its encoding itself
@@ -19,13 +19,15 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     """Yield one document: empty where the page has no text.
 
     Raises:
-        UserError: Damaged archive, unknown encoding, or the extra is not installed.
+        UserError: Damaged archive, unknown encoding, too large, or the extra is not installed.
     """
     try:
         with open_bytes(path) as stream:
-            content = stream.read()
+            content = stream.read(RECORD_MIB * MEBIBYTE + 1)
     except Exception as error:
         if not is_damage(error):
             raise
         raise UserError(f"{path}: damaged archive ({error}); fetch or pack it again") from None
+    if len(content) > RECORD_MIB * MEBIBYTE:
+        raise UserError(f"{path}: a page of more than {RECORD_MIB} MiB; leave it out")
     yield Row(None, without_surrogates(page_text(content, str(path))))

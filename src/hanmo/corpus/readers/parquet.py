@@ -49,10 +49,14 @@ def _group(
     try:
         batches = table.iter_batches(batch_size=_BATCH, row_groups=[group], columns=columns)
         for batch in batches:
-            for record in batch.to_pylist():
+            for record in _records(batch):
                 row += 1
-                yield row_of(record, options, f"{path}: row {row}")
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+                where = f"{path}: row {row}"
+                if isinstance(record, UnicodeDecodeError):
+                    yield Unreadable(UserError(f"{where}: not UTF-8: byte {record.start} of it"))
+                else:
+                    yield row_of(record, options, where)
+    except (pyarrow.ArrowException, OSError) as error:
         if getattr(error, "errno", None) is not None:
             raise
         missing = begin + n_rows - row
@@ -63,6 +67,23 @@ def _group(
             ),
             missing,
         )
+
+
+def _records(batch: Any) -> list[dict[str, Any] | UnicodeDecodeError]:
+    """Return the rows of a batch; instead of one that is not UTF-8, the error."""
+    try:
+        rows: list[dict[str, Any] | UnicodeDecodeError] = batch.to_pylist()
+    except UnicodeDecodeError:
+        rows = [_record(batch.slice(row, 1)) for row in range(batch.num_rows)]
+    return rows
+
+
+def _record(row: Any) -> dict[str, Any] | UnicodeDecodeError:
+    try:
+        record: dict[str, Any] = row.to_pylist()[0]
+    except UnicodeDecodeError as error:
+        return error
+    return record
 
 
 def _columns(present: list[str], options: ReadOptions, path: Path) -> list[str]:

@@ -34,6 +34,6 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
                 yield number, line
 
     # `cut` reads no line of the next document before it has given this one.
-    for text in cut(marked(), options.layout):
+    for text in cut(marked(), options.layout, longest=options.longest):
         yield Unreadable(wrong[0]) if wrong else Row(None, text)
         wrong.clear()

@@ -46,11 +46,17 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     number = -1
     try:
         with open_bytes(path) as stream:
-            for number, record in enumerate(ArchiveIterator(_Decompressed(stream))):
+            records = ArchiveIterator(_Decompressed(stream))
+            records.INC_RECORD = ""  # what it would write to the console; we raise it
+            for number, record in enumerate(records):
                 where = f"{path}: record {number}"
+                if records.err_count:
+                    raise _lost(path, number - 1)
                 items = list(_items(record, options, where))
                 _pass_over_rest(record, where)
                 yield from items
+            if records.err_count:
+                raise _lost(path, number)
     except ArchiveLoadFailed as error:
         first = str(error).strip().splitlines()[0][:120]
         raise UserError(
@@ -79,12 +85,20 @@ class _Decompressed:
         return piece
 
 
+def _lost(path: Path, number: int) -> UserError:
+    return UserError(
+        f"{path}: damaged after record {number}: it does not end where it says; fetch it again"
+    )
+
+
 def _pass_over_rest(record: Any, where: str) -> None:
     """Go to the end of a record.
 
     Raises:
-        UserError: The file ends before.
+        UserError: The file ends before, or the record does not say where its end is.
     """
+    if not hasattr(record.raw_stream, "limit"):
+        raise UserError(f"{where}: no Content-Length; damaged, or no WARC file")
     while record.raw_stream.read(MEBIBYTE):
         pass
     if record.raw_stream.limit:
@@ -95,7 +109,7 @@ def _items(record: Any, options: ReadOptions, where: str) -> Iterator[Item]:
     kind = record.rec_type
     if not (kind == "conversion" or (kind == "response" and _is_page(record))):
         return
-    if int(record.rec_headers.get_header("Content-Length") or 0) > RECORD_MIB * MEBIBYTE:
+    if (record.length or 0) > RECORD_MIB * MEBIBYTE:
         yield Unreadable(UserError(f"{where}: a page of more than {RECORD_MIB} MiB"))
         return
     content = record.content_stream().read()

@@ -1,0 +1,1 @@
+"""The tests; a package, because ltp-core installs one of the same name."""
