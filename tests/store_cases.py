@@ -5,8 +5,12 @@ shows a file when all of it is written. Of the file $SHELF_FAILS the second read
 """
 
 import os
+import runpy
 import textwrap
 from pathlib import Path
+
+import fsspec
+import pytest
 
 SHELF = '''
 """A file system of fsspec in a folder."""
@@ -54,3 +58,11 @@ def install(folder: Path) -> dict[str, str]:
         "SHELF": str(shelf),
         "HANMO_REMOTE": str(folder / "here"),
     }
+
+
+def use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make this process, and those that it starts, know the store."""
+    for name, value in install(folder).items():
+        monkeypatch.setenv(name, value)
+    made = runpy.run_path(str(folder / "site/shelf_store.py"))["Shelf"]
+    fsspec.register_implementation("shelf", made, clobber=True)

@@ -216,6 +216,8 @@ def test_a_store_that_fails_is_no_bad_document(raw: Path, shelf: Environment) ->
     (name,) = [p for p in (Path(shelf["SHELF"]) / "in/text").iterdir() if "2" in p.name]
     words = ("prepare", "shelf://in/text", "--out", "shelf://work/corpus", "--on-error", "skip")
     told = done({**shelf, "SHELF_FAILS": name.name}, *words, code=2)
-    assert f"shelf://in/text/{name.name}: cannot read it (OSError: [Errno 5] the line is down" in told
+    assert (
+        f"shelf://in/text/{name.name}: cannot read it (OSError: [Errno 5] the line is down" in told
+    )
     done(shelf, *words)
     assert not (Path(shelf["SHELF"]) / "work/corpus/missing.jsonl").exists()

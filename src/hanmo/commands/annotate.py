@@ -36,7 +36,7 @@ from hanmo.text.normalize import normalize_all
 from hanmo.text.sentences import split_sentences
 
 ANNOTATORS = "hanmo.annotate.annotators"
-REMOTE = ("corpus", "out")  # settings that may be URLs, read and written by parts
+REMOTE = ("corpus", "out", "options")  # settings that may be URLs, read and written by parts
 PLUGIN = {"annotator": (ANNOTATORS, "Annotator")}
 BATCH = 256  # sentences that an annotator gets at a time
 GROUP_CHARS = 50_000  # of documents that are cleaned together

@@ -23,6 +23,7 @@ from typing import Any
 
 from hanmo.core.errors import UnreachableError, UserError
 from hanmo.core.fsspec_store import WHOLE, each, gone, open_store, put_file, rename, tried, version
+from hanmo.core.log import Progress
 from hanmo.core.urls import below, is_remote, root, shown
 
 PARTIAL = ".partial"  # end of the name of a folder that is being made
@@ -147,8 +148,10 @@ def fetched_tree(path: Path) -> Path:
         for old in path.rglob("*"):
             if old.is_file() and old not in wanted:
                 old.unlink()
-        for file in wanted:
-            fetched(file)
+        with Progress(f"copy {shown(path)}", sum(wanted.values()) / 2**20, "MiB") as bar:
+            for file, n_bytes in wanted.items():
+                fetched(file)
+                bar.advance(n_bytes / 2**20)
     return path
 
 
@@ -238,7 +241,14 @@ def move(old: Path, new: Path) -> None:
 
 def move_all(names: Iterable[str], old: Path, new: Path) -> None:
     """Move files from a folder to another one, several at a time."""
-    each(lambda name: move(old / name, new / name), names)
+    wanted = list(names)
+    with Progress(f"move to {shown(new)}", len(wanted), "files") as bar:
+
+        def one(name: str) -> None:
+            move(old / name, new / name)
+            bar.advance()
+
+        each(one, wanted)
 
 
 def remove(path: Path) -> None:

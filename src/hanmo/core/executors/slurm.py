@@ -70,7 +70,7 @@ class Executor:
         """
         if not ranks:
             return
-        folder = (state_dir / "slurm").resolve()
+        folder = (state_dir / "slurm").absolute()
         job = _numbers(folder)
         if not job or not _in_queue(job):
             job = self._submit(
