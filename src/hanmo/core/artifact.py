@@ -26,7 +26,7 @@ from hanmo.core.errors import UserError
 from hanmo.core.files import sha256, sync_folder, write_atomic, write_json
 from hanmo.core.identity import NOT_CONTENT, Tolerance, differences, plain
 from hanmo.core.lock import exclusive
-from hanmo.core.urls import is_remote, shown
+from hanmo.core.urls import is_remote, shown, url_of
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -191,6 +191,8 @@ def verify(folder: Path) -> None:
 
 def is_ours(folder: Path) -> bool:
     """Whether a folder is one that hanmo finished: other programs write manifest.json files too."""
+    if is_remote(folder) and url_of(folder) is None:
+        return False  # above all buckets
     try:
         raw = json.loads(remote.fetched(folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):

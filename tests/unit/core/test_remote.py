@@ -223,6 +223,21 @@ def test_damage_is_found() -> None:
         checked(out / "part-0")
 
 
+def test_nobody_looks_above_the_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
+    put("memory://top/vocab.txt", b"x")
+    asked = []
+    store = type(fsspec.filesystem("memory"))
+    real = store.info
+
+    def info(self: Any, name: str, **options: Any) -> Any:
+        asked.append(name)
+        return real(self, name, **options)
+
+    monkeypatch.setattr(store, "info", info)
+    assert checked(as_path("memory://top/vocab.txt")).name == "vocab.txt"
+    assert set(asked) == {"/top/manifest.json"}
+
+
 def test_a_file_cut_short_while_it_was_made_is_found() -> None:
     out = as_path("memory://top/out")
     message = r"memory://top/out.partial/part-0: 1 bytes; expected 4"
