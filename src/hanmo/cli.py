@@ -22,7 +22,9 @@ from hanmo import __version__
 from hanmo.core import config as configuration
 from hanmo.core import ranks, registry
 from hanmo.core.errors import UserError, nearest
+from hanmo.core.local_copies import with_local_copies
 from hanmo.core.log import complain, say
+from hanmo.core.urls import with_urls
 
 _COMMANDS = "hanmo.commands"
 _CONTINUES = "the same command continues where it was"
@@ -134,6 +136,7 @@ def _run(name: str, argv: Sequence[str]) -> int:
         config = configuration.parse(name, module, argv)
     except SystemExit as stop:  # --help
         return int(stop.code or 0)
+    config = with_local_copies(config, getattr(module, "REMOTE", ()))
     result = module.run(config)
     if result is not None and not ranks.rank():
         _show(result, as_json="--json" in argv)
@@ -149,16 +152,16 @@ def _drop_output() -> None:
 def _show(result: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         value = result.get("json", result)
-        sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.write(with_urls(json.dumps(value, ensure_ascii=False, default=str)) + "\n")
         return
     text = result.get("text")
     if isinstance(text, str):
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.write(with_urls(text if text.endswith("\n") else text + "\n"))
         return
     shown = {key: value for key, value in result.items() if key != "exit_code"}
     width = max((len(key) for key in shown), default=0)
     for key, value in shown.items():
-        sys.stdout.write(f"{key:<{width}}  {_readable(value)}\n")
+        sys.stdout.write(f"{key:<{width}}  {with_urls(_readable(value))}\n")
 
 
 def _readable(value: Any) -> str:

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
+import store_cases
 from hanmo.core import registry
 from hanmo.core.errors import UserError
 from hanmo.core.execute import Counts, run_tasks
 from hanmo.core.executor import EXECUTORS, make_executor
 from hanmo.core.files import write_atomic
+from hanmo.core.urls import as_path
 
 NAMES = registry.names(EXECUTORS)
 OPTIONS = {"slurm": ["partition=cpu", "poll=0.05"]}
@@ -79,7 +81,8 @@ def cluster() -> Iterator[None]:
             path.chmod(0o755)
         before = dict(os.environ)
         os.environ["PATH"] = f"{scratch}{os.pathsep}{before['PATH']}"
-        folders = [str(Path(__file__).parents[2]), *filter(None, [before.get("PYTHONPATH")])]
+        tests = Path(__file__).parents[1]
+        folders = [str(tests.parent), str(tests), *filter(None, [before.get("PYTHONPATH")])]
         os.environ["PYTHONPATH"] = os.pathsep.join(folders)
         yield
         os.environ.clear()
@@ -191,6 +194,33 @@ def test_slurm_job_file(cluster: None, tmp_path: Path) -> None:
     assert not any("mail" in line or line.startswith("qos") for line in head)
     assert f"export PATH={Path(sys.executable).parent}:$PATH" in text
     assert sorted(p.name for p in tmp_path.glob("*.txt")) == ["1.txt", "2.txt", "4.txt"]
+
+
+def test_slurm_jobs_of_a_folder_in_a_store(
+    cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outcomes, markers and counts come by the store; job files lie in its local copy."""
+    store_cases.use(tmp_path, monkeypatch)
+    state = as_path("shelf://work/out.partial/.state/tasks")
+    (runs := tmp_path / "runs").mkdir()
+    (runs / "bad-1").touch()
+    squares = partial(
+        run_tasks,
+        partial(work, runs),
+        3,
+        workers=2,
+        state_dir=state,
+        title="squares",
+        executor=make_executor("slurm", OPTIONS["slurm"]),
+    )
+    with pytest.raises(UserError, match=r"^part-1: row 7 is damaged$"):
+        squares()
+    stored = tmp_path / "shelf/work/out.partial/.state/tasks"
+    assert sorted(path.name for path in (stored / "completions").iterdir()) == ["00000", "00002"]
+    assert len(list((stored / "slurm/outcomes").iterdir())) == 3
+    (runs / "bad-1").unlink()
+    assert squares() == [{"square": 0}, {"square": 1}, {"square": 4}]
+    assert [len((runs / f"runs-{rank}").read_text()) for rank in range(3)] == [1, 2, 1]
 
 
 def test_slurm_finds_its_jobs_again(

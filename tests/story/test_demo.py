@@ -11,8 +11,9 @@ import pytest
 from hanmo.commands import demo
 from hanmo.core import config as configuration
 from hanmo.core import registry
-from hanmo.core.artifact import default_settings, plain, read_manifest, verify
+from hanmo.core.artifact import read_manifest, verify
 from hanmo.core.errors import UserError
+from hanmo.core.identity import default_settings, plain
 
 ROAD = ["prepare", "annotate", "train-vocab", "encode", "pretrain", "evaluate"]
 ROAD += ["report", "predict"]

@@ -20,6 +20,7 @@ OPTIONAL = (
     "ltp",
     "ltp_extension",
     "opencc",
+    "s3fs",
     "tensorboard",
     "trafilatura",
     "transformers",

@@ -8,8 +8,6 @@ the same bytes.
 Example: ``write_part(Path("part-00000.parquet"), [("news-1", sentence)])``
 """
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -18,8 +16,10 @@ from typing import Any
 
 from hanmo.annotate.sentence import Sentence
 from hanmo.annotate.tagsets import TAGSETS
+from hanmo.core import remote
 from hanmo.core.artifact import checked
 from hanmo.core.errors import UserError
+from hanmo.core.files import replacing
 
 ROW_GROUP = 4096  # rows in memory at a time
 LAYERS = tuple(TAGSETS)
@@ -50,19 +50,11 @@ def writing(path: Path) -> Iterator[Any]:
     """Give pyarrow's writer of a part that gets its name when all of it is on the disk."""
     from pyarrow import parquet
 
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        with parquet.ParquetWriter(temporary, schema(), compression="zstd") as writer:
-            yield writer
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with (
+        replacing(path) as temporary,
+        parquet.ParquetWriter(temporary, schema(), compression="zstd") as writer,
+    ):
+        yield writer
 
 
 def read_part(path: Path) -> Iterator[tuple[str, Sentence]]:
@@ -105,7 +97,7 @@ def open_part(path: Path, **options: Any) -> Iterator[Any]:
     import pyarrow
     from pyarrow import parquet
 
-    if not path.is_file():
+    if not remote.is_file(path):
         raise UserError(f"{path}: no such file")
     try:
         with parquet.ParquetFile(checked(path), **options) as table:

@@ -13,6 +13,7 @@ from hanmo.core import artifact
 from hanmo.core import config as configuration
 from hanmo.core.errors import UserError
 from hanmo.core.files import sha256
+from hanmo.core.identity import default_settings
 from hanmo.core.log import say
 from hanmo.core.seeds import generator
 from hanmo.data.loader import Loader, Selection
@@ -281,7 +282,7 @@ def _has_checkpoint(out: Path) -> bool:
 
 def _changed(config: Options, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Say which settings differ; one that an older hanmo did not have was at its default."""
-    defaults = artifact.default_settings(config)
+    defaults = default_settings(config)
     old = {**{key: defaults[key] for key in new if key in defaults}, **old}
     return configuration.differences(
         {key: value for key, value in old.items() if key not in _FREE},

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from hanmo.annotate.sentence import Annotator, Sentence
+from hanmo.core import remote
 from hanmo.core.artifact import read_manifest
 from hanmo.core.errors import UserError
 from hanmo.core.log import Progress, duration
@@ -57,7 +58,7 @@ def look(config: Options, annotator: Annotator, n_parts: int, *, batch: int) -> 
     """
     total, parts = 0, []
     for folder in config.corpus:
-        if not folder.is_dir():
+        if not remote.is_folder(folder):
             raise UserError(f"--sample: {folder} is a file that is annotated already; leave it out")
         manifest = read_manifest(folder, "corpus")
         total += int(manifest.counts.get("characters", 0))

@@ -12,7 +12,6 @@ would take, before a long run begins:
     hanmo annotate work/corpus/zhwiki --sample 20 --workers 8
 """
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -26,16 +25,18 @@ from hanmo.annotate.columns import Columns
 from hanmo.annotate.sentence import Annotator, Sentence
 from hanmo.annotate.store import ROW_GROUP, write_part
 from hanmo.annotate.tagsets import MISSING
-from hanmo.core import registry
+from hanmo.core import registry, remote
 from hanmo.core.artifact import building, checked, read_manifest
 from hanmo.core.errors import UserError, nearest
 from hanmo.core.execute import run_tasks
 from hanmo.core.executor import make_executor
 from hanmo.core.files import json_lines
+from hanmo.core.urls import shown
 from hanmo.text.normalize import normalize_all
 from hanmo.text.sentences import split_sentences
 
 ANNOTATORS = "hanmo.annotate.annotators"
+REMOTE = ("corpus", "out", "options")  # settings that may be URLs, read and written by parts
 PLUGIN = {"annotator": (ANNOTATORS, "Annotator")}
 BATCH = 256  # sentences that an annotator gets at a time
 GROUP_CHARS = 50_000  # of documents that are cleaned together
@@ -125,7 +126,7 @@ def run(config: Config) -> dict[str, Any]:
         for counts in made:
             total.update(counts)
         if not total["sentences"]:
-            shutil.rmtree(build.dir)  # nothing to continue
+            remote.remove_tree(build.dir)  # nothing to continue
             raise UserError(f"{', '.join(map(str, config.corpus))}: not one sentence to annotate")
         build.counts.update(total)
         return build.counts
@@ -142,6 +143,9 @@ def make_annotator(name: str, options: Mapping[str, Any]) -> Annotator:
     for option in options:
         if option not in known:
             raise UserError(f"annotator {name}: no option {option!r}{nearest(option, known)}")
+    for value in options.values():
+        if isinstance(value, Path):
+            remote.fetched_tree(value)
     annotator: Annotator = made(**options)
     return annotator
 
@@ -157,10 +161,10 @@ class _Part:
 def _parts(inputs: list[Path], *, reads_files: bool) -> list[_Part]:
     parts: list[_Part] = []
     for path in inputs:
-        if path.is_dir():
+        if remote.is_folder(path):
             names = sorted(read_manifest(path, "corpus").files)
             parts += [_Part(path / name, True) for name in names if name.startswith("part-")]
-        elif not path.is_file():
+        elif not remote.is_file(path):
             raise UserError(f"{path}: no such file or folder")
         elif not reads_files:
             raise UserError(
@@ -180,15 +184,18 @@ def _annotate_part(config: Config, parts: list[_Part], folder: Path, number: int
     # Made here, not once for all parts: an annotator need not pickle.
     annotator = make_annotator(config.annotator, config.options)
     if part.is_corpus:
-        documents = _split_documents(part.path, config.max_chars, counts)
+        read: Callable[[Path], Documents] = partial(
+            _split_documents, max_chars=config.max_chars, counts=counts
+        )
     else:
-        read: Callable[[Path], Documents] = getattr(annotator, "read_documents")  # noqa: B009
+        read = getattr(annotator, "read_documents")  # noqa: B009
+    path, source = folder / f"part-{number:05d}.parquet", shown(part.path)
+    with remote.borrowed(part.path):
         documents = read(part.path)
-    path, source = folder / f"part-{number:05d}.parquet", str(part.path)
-    if hasattr(annotator, "columns"):
-        write_columns(path, _in_columns(annotator, documents, source, counts))
-    else:
-        write_part(path, _annotated(annotator, documents, source, counts))
+        if hasattr(annotator, "columns"):
+            write_columns(path, _in_columns(annotator, documents, source, counts))
+        else:
+            write_part(path, _annotated(annotator, documents, source, counts))
     return dict(counts)
 
 

@@ -21,10 +21,11 @@ from hanmo import samples
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.core import config as configuration
 from hanmo.core import registry
-from hanmo.core.artifact import MANIFEST, plain
+from hanmo.core.artifact import MANIFEST
 from hanmo.core.errors import UserError
 from hanmo.core.files import json_lines, write_json
 from hanmo.core.flags import hyphens
+from hanmo.core.identity import plain
 from hanmo.core.log import say
 
 COMMANDS = "hanmo.commands"

@@ -25,20 +25,23 @@ from typing import Any, Literal
 
 from hanmo.annotate.column_store import read_columns
 from hanmo.annotate.tagsets import TAGSETS
-from hanmo.core.artifact import building, read_manifest
+from hanmo.core.artifact import building, is_ours, read_manifest
 from hanmo.core.config import following
 from hanmo.core.errors import UserError
 from hanmo.core.execute import run_tasks
 from hanmo.core.executor import make_executor
 from hanmo.core.flags import hyphens
+from hanmo.core.local_copies import with_local_copies
 from hanmo.core.log import Progress, say
+from hanmo.core.remote import borrowed
 from hanmo.data.encode import NerLevel, encode_columns
 from hanmo.data.pairing import PARTNERS
-from hanmo.data.shard_file import Legend, read_shard, write_shard
+from hanmo.data.shard_file import Legend, read_legend, read_shard, write_shard
 from hanmo.data.shards import KIND, SHARD_PIECES, ShardWriter
 from hanmo.text.tokenizer import Tokenizer
 from hanmo.text.vocab import vocab_file
 
+REMOTE = ("sentences", "vocab", "out", "more")  # settings that may be URLs
 PLUGIN = {"objective": ("hanmo.objectives", "Objective")}
 FOLLOWS = {"objective": ("format", {"bert": "mlm", "lert": "lert"})}
 MANY_UNKNOWN = 0.1  # share of [UNK]; with BERT's vocabulary real Chinese text has below 0.01
@@ -125,6 +128,8 @@ def run(config: Config) -> dict[str, int | float]:
         raise UserError(f"shard_pieces: got {config.shard_pieces}; expected 1 or more")
     if config.partner not in (None, *PARTNERS):
         raise UserError(f"--partner: got {config.partner!r}; expected {', '.join(PARTNERS)}")
+    if config.to != "shards" or not _are_sentences(config.sentences):
+        config = with_local_copies(config)
     if config.to == "tfrecord":
         return _to_records(config)
     for name in _OF_RECORDS:
@@ -140,6 +145,11 @@ def run(config: Config) -> dict[str, int | float]:
     if config.partner is not None:
         raise UserError("--partner: is for records; shards serve any")
     return _to_shards(config, config.vocab)
+
+
+def _are_sentences(folder: Path) -> bool:
+    """Whether a folder is one of sentences, which are read by parts wherever they lie."""
+    return is_ours(folder) and read_manifest(folder).kind == "sentences"
 
 
 def _default(name: str) -> Any:
@@ -219,7 +229,8 @@ def _encode_part(
     parts: list[Path], work: Path, tokenizer: Tokenizer, ner_level: NerLevel, number: int
 ) -> dict[str, int]:
     """Encode one part into a shard file of its own."""
-    documents, counts = encode_columns(read_columns(parts[number]), tokenizer, ner_level=ner_level)
+    with borrowed(parts[number]) as part:
+        documents, counts = encode_columns(read_columns(part), tokenizer, ner_level=ner_level)
     layers = {name: TAGSETS[name] for name in documents.layers}
     write_shard(_part_path(work, number), documents, Legend(layers, {}, tokenizer.size, ""))
     return dict(counts)
@@ -230,13 +241,14 @@ def _write_shards(
 ) -> int:
     """Join the parts, in their order, into shards of the wanted size; returns how many."""
     paths = [_part_path(work, number) for number in range(n_parts)]
-    found = {name for path in paths for name in read_shard(path)[0].layers}
+    found = {name for path in paths for name in read_legend(path).layers}
     layers = {name: TAGSETS[name] for name in TAGSETS if name in found}
     writer = ShardWriter(folder, vocab=tokenizer.vocab, layers=layers, shard_pieces=shard_pieces)
     with Progress("write shards", n_parts, "parts") as bar, writer:
         for path in paths:
             # One at a time: a part that was read stays in memory as long as it is mapped.
-            writer.add(read_shard(path)[0])
+            with borrowed(path):
+                writer.add(read_shard(path)[0])
             bar.advance()
     return writer.n_shards
 

@@ -29,9 +29,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hanmo.core import config as configuration
-from hanmo.core.artifact import MANIFEST, building, plain
+from hanmo.core.artifact import MANIFEST, building
 from hanmo.core.errors import UserError
 from hanmo.core.files import write_atomic, write_json
+from hanmo.core.identity import plain
 from hanmo.core.log import run_log, say
 from hanmo.tasks.suite import find_task
 from hanmo.tasks.task import TUNABLE, Task, with_settings

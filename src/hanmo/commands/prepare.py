@@ -10,18 +10,18 @@ workers. More: docs/preparing.md.
 """
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from hanmo.core import remote
 from hanmo.core.artifact import Build, building
 from hanmo.core.errors import UserError
 from hanmo.core.execute import run_tasks
 from hanmo.core.executor import make_executor
-from hanmo.core.files import write_atomic
+from hanmo.core.files import open_bytes, write_atomic
 from hanmo.core.log import say
 from hanmo.corpus.encodings import Encoding
 from hanmo.corpus.filters import FilterOptions
@@ -37,6 +37,7 @@ from hanmo.corpus.treating import RAW_LONGER, Missing, TreatOptions
 
 OnError = Literal["stop", "skip"]
 MISSING = "missing.jsonl"
+REMOTE = ("inputs", "out", "dropped")  # settings that may be URLs
 INCOMPLETE = 3  # exit code: done, but something could not be read
 _ONE_OR_MORE = ("max_line_mib", "part_chars", "max_chars", "near_ngram", "near_buckets")
 _SHARES = ("min_chinese", "max_broken", "max_control", "max_repeated", "max_boilerplate")
@@ -184,7 +185,7 @@ def _enter_aside(
         return None
     aside = stack.enter_context(made(config.dropped, "dropped"))
     if build.finished and not aside.finished:
-        shutil.rmtree(aside.dir)
+        remote.remove_tree(aside.dir)
         raise UserError(
             f"--dropped {config.dropped}: {config.out} is finished, and dropped documents are "
             "written while it is made; pass --overwrite to make both"
@@ -192,13 +193,13 @@ def _enter_aside(
     if build.finished or aside.finished:
         return aside
     begun, known = build.state_dir / "with-dropped", aside.state_dir / "begun"
-    if begun.exists() and not known.exists():
+    if remote.exists(begun) and not remote.exists(known):
         raise UserError(
             f"--dropped {config.dropped}: not the folder in which the interrupted run put "
             "dropped documents; repeat that one to continue, or pass --overwrite to start again"
         )
-    known.touch()
-    begun.touch()
+    for mark in (known, begun):
+        write_atomic(mark, "")
     return aside
 
 
@@ -230,7 +231,7 @@ def _make(
     counts = make_corpus(folders, group_files(files), options, tasks)
     if counts["kept"] == 0:
         for one in filter(None, (build, aside)):
-            shutil.rmtree(one.dir)  # nothing to continue: other settings may start at once
+            remote.remove_tree(one.dir)  # nothing to continue: other settings may start at once
         raise UserError(_nothing_left(counts))
     return counts
 
@@ -238,9 +239,10 @@ def _make(
 def _tell_missing(build: Build, n_groups: int, unknown: Sequence[Missing]) -> None:
     """Put together what each group could not read; no file when all was read."""
     lines = [line_of(one.record()) for one in unknown]
+    there = {path.name for path in remote.children(build.state_dir / "clean")}
     for group in range(n_groups):
         path = missing_path(build.state_dir / "clean", group)
-        lines += [path.read_bytes()] if path.exists() else []
+        lines += [remote.read_bytes(path)] if path.name in there else []
     if lines:
         write_atomic(build.dir / MISSING, b"".join(lines))
 
@@ -250,7 +252,7 @@ def _result(config: Config, build: Build) -> dict[str, int | float]:
     if not any(counts.get(name) for name in _NOT_READ):
         return counts
     path = config.out / MISSING
-    with path.open("rb") as stream:
+    with open_bytes(path) as stream:
         first = json.loads(stream.readline())["error"]
     told = ", ".join(f"{counts[name]:,} {name}" for name in _NOT_READ if counts.get(name))
     say(f"prepare: not all could be read ({told}; see {path}), first: {first}")
@@ -351,7 +353,11 @@ def _flag(name: str) -> str:
 def _refuse_out_inside(config: Config) -> None:
     for flag, folder in (("--out", config.out), ("--dropped", config.dropped)):
         for path in config.inputs:
-            if folder and path.is_dir() and folder.resolve().is_relative_to(path.resolve()):
+            if (
+                folder
+                and remote.is_folder(path)
+                and folder.resolve().is_relative_to(path.resolve())
+            ):
                 raise UserError(
                     f"{flag} {folder} lies inside the input folder {path}, so that a second run "
                     "would read the first one's output; choose a folder outside"

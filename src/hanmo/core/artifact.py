@@ -8,6 +8,7 @@
 The folder is `OUT.partial` until everything is written; then the manifest (kind, version,
 resolved configuration, digests of inputs and files, counts) is written last and the folder is
 renamed. A killed stage leaves `OUT.partial`, which the same command continues (docs/formats.md).
+Where `out` is the twin of a URL all this happens in the store (`hanmo.core.remote`).
 """
 
 import contextlib
@@ -20,18 +21,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hanmo.core import remote
 from hanmo.core.errors import UserError
 from hanmo.core.files import sha256, sync_folder, write_atomic, write_json
+from hanmo.core.identity import NOT_CONTENT, Tolerance, differences, plain
 from hanmo.core.lock import exclusive
+from hanmo.core.urls import is_remote, shown, url_of
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 STATE = ".state"
 _STARTED = "building.json"
 _REFUSED = "refused"  # beside it: the last run ended with a mistake of the user's
-# Settings that change how a stage runs but not what it makes.
-_HOW = frozenset({"workers", "executor", "executor_options", "overwrite", "resume"})
-_NOT_CONTENT = _HOW | {"out", "config"}
 
 
 class OtherSettingsError(UserError):
@@ -66,49 +67,6 @@ class Build:
         return folder
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Tolerance:
-    """How the settings of two runs may differ though they count as the same.
-
-    Attributes:
-        names: settings that do not matter: where an input lies, for what it holds is in `inputs`.
-        defaults: what a setting is that an older hanmo did not have.
-    """
-
-    names: frozenset[str]
-    defaults: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, config: Any) -> "_Tolerance":
-        names = _NOT_CONTENT | _path_settings(config)
-        return cls(names, {} if isinstance(config, Mapping) else default_settings(config))
-
-    def allows(self, key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-        return key in self.names or old.get(key, self.defaults.get(key)) == new.get(key)
-
-
-def default_settings(config: Any) -> dict[str, Any]:
-    """Return the defaults of a dataclass's fields, as files hold them."""
-    found = {}
-    for field in dataclasses.fields(config):
-        if field.default_factory is not dataclasses.MISSING:
-            found[field.name] = plain(field.default_factory())
-        elif field.default is not dataclasses.MISSING:
-            found[field.name] = plain(field.default)
-    return found
-
-
-def plain(value: Any) -> Any:
-    """Turn dataclasses, paths and tuples into what JSON and TOML can hold; `None` stays."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
-
-
 @contextlib.contextmanager
 def building(
     out: Path,
@@ -137,23 +95,26 @@ def building(
     identity = {
         "kind": kind,
         "version": FORMAT_VERSION,
-        "config": {key: settings[key] for key in settings if key not in _NOT_CONTENT},
+        "config": {key: settings[key] for key in settings if key not in NOT_CONTENT},
         "inputs": {name: digest(path) for name, path in sorted((inputs or {}).items())},
     }
-    free = _Tolerance.of(config)
+    free = Tolerance.of(config)
     if not _already_there(out, identity, overwrite, free):
         with exclusive(out):
             # Another run may have finished it while we came here.
             if not _already_there(out, identity, overwrite, free):
                 yield from _built(out, identity, free, overwrite=overwrite, resumes=resumes)
                 return
+    partial = out.with_name(out.name + remote.PARTIAL)
+    if is_remote(out) and [*remote.listing(partial)] == [partial / MANIFEST]:
+        remote.remove_tree(partial)  # a move of it that was killed in its middle
     yield Build(out, dict(read_manifest(out, kind).counts), finished=True)
 
 
 def _built(
-    out: Path, identity: dict[str, Any], free: _Tolerance, *, overwrite: bool, resumes: bool
+    out: Path, identity: dict[str, Any], free: Tolerance, *, overwrite: bool, resumes: bool
 ) -> Iterator[Build]:
-    partial = out.with_name(out.name + ".partial")
+    partial = out.with_name(out.name + remote.PARTIAL)
     if _start(partial, identity, free, overwrite=overwrite, resumes=resumes):
         _publish(partial, out)
         yield Build(out, dict(read_manifest(out, identity["kind"]).counts), finished=True)
@@ -164,8 +125,8 @@ def _built(
     except UserError as error:
         # Whoever mends the mistake changes settings or inputs, and may start again then; a full
         # disk or a worker that died (they have a cause) is no mistake.
-        if error.__cause__ is None and (partial / STATE).is_dir():
-            (partial / STATE / _REFUSED).touch()
+        if error.__cause__ is None and remote.is_folder(partial / STATE):
+            write_atomic(partial / STATE / _REFUSED, "")
         raise
     _finish(build, identity, out)
 
@@ -177,16 +138,17 @@ def digest(path: Path) -> str:
     of its manifest, which also tells settings that leave the bytes alone); of a plain folder's
     files.
     """
-    if path.is_file():
-        return sha256(path)
-    if (path / MANIFEST).is_file():
+    if remote.is_file(path):
+        with remote.borrowed(path):
+            return sha256(path)
+    if remote.is_file(path / MANIFEST):
         text = json.dumps(read_manifest(path).files, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
-    if not path.is_dir():
+    if not remote.is_folder(path):
         raise UserError(f"{path}: no such file or folder")
     total = hashlib.sha256()
-    for file in sorted(path.rglob("*")):
-        if file.is_file():
+    for file in remote.listing(path):
+        with remote.borrowed(file):
             total.update(f"{file.relative_to(path)} {sha256(file)}\n".encode())
     return total.hexdigest()
 
@@ -197,7 +159,7 @@ def read_manifest(folder: Path, kind: str | tuple[str, ...] | None = None) -> Ma
     Raises:
         UserError: no such folder, not finished, damaged, of a newer format or of another kind.
     """
-    path = folder / MANIFEST
+    path = remote.fetched(folder / MANIFEST)
     if not path.is_file():
         raise UserError(_why_unfinished(folder))
     try:
@@ -229,8 +191,10 @@ def verify(folder: Path) -> None:
 
 def is_ours(folder: Path) -> bool:
     """Whether a folder is one that hanmo finished: other programs write manifest.json files too."""
+    if is_remote(folder) and url_of(folder) is None:
+        return False  # above all buckets
     try:
-        raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        raw = json.loads(remote.fetched(folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return isinstance(raw, dict) and {"kind", "version", "files"} <= raw.keys()
@@ -255,7 +219,7 @@ def checked(path: Path) -> Path:
 
 
 def _verify(folder: Path, name: str, facts: Mapping[str, Any]) -> None:
-    path = folder / name
+    path = remote.fetched(folder / name)
     if not path.is_file():
         raise UserError(f"{path}: missing, though {folder / MANIFEST} lists it")
     size = path.stat().st_size
@@ -268,13 +232,16 @@ def _verify(folder: Path, name: str, facts: Mapping[str, Any]) -> None:
         raise UserError(f"{path}: SHA-256 differs from the manifest; make the folder again")
 
 
-def _already_there(out: Path, identity: dict[str, Any], overwrite: bool, free: _Tolerance) -> bool:
-    if out.exists() and not out.is_dir():
+def _already_there(out: Path, identity: dict[str, Any], overwrite: bool, free: Tolerance) -> bool:
+    if remote.is_file(out):
         raise UserError(f"{out}: is a file; expected a folder to make; choose another --out")
-    if not out.exists():
+    if not remote.exists(out):
         return False
-    if not (out / MANIFEST).is_file():
-        if any(out.iterdir()):  # never replaced, --overwrite or not: somebody's own files
+    if not remote.is_file(out / MANIFEST):
+        # Files are moved one by one in a store: what is there may be the half of it.
+        moving = is_remote(out) and is_ours(out.with_name(out.name + remote.PARTIAL))
+        # Never replaced, --overwrite or not: somebody's own files.
+        if not moving and remote.children(out):
             raise UserError(
                 f"{out}: exists and is not a folder made by hanmo; choose another --out"
             )
@@ -283,7 +250,7 @@ def _already_there(out: Path, identity: dict[str, Any], overwrite: bool, free: _
         return False
     manifest = read_manifest(out)
     made = {"kind": manifest.kind, "config": manifest.config, "inputs": manifest.inputs}
-    changed = _differences(made, identity, free)
+    changed = differences(made, identity, free)
     if changed:
         raise OtherSettingsError(
             f"{out}: already finished with other settings ({'; '.join(changed)}); "
@@ -293,32 +260,33 @@ def _already_there(out: Path, identity: dict[str, Any], overwrite: bool, free: _
 
 
 def _start(
-    partial: Path, identity: dict[str, Any], free: _Tolerance, *, overwrite: bool, resumes: bool
+    partial: Path, identity: dict[str, Any], free: Tolerance, *, overwrite: bool, resumes: bool
 ) -> bool:
     """Begin or continue a folder; True when all of it is there and only its name is missing."""
     started, manifest = partial / STATE / _STARTED, partial / MANIFEST
     refused = started.with_name(_REFUSED)
-    left = next((path for path in (manifest, started) if path.is_file()), None)
+    left = next((path for path in (manifest, started) if remote.is_file(path)), None)
     if left is not None and not overwrite and (resumes or left == manifest):
-        changed = _differences(json.loads(left.read_text(encoding="utf-8")), identity, free)
-        if changed and not refused.exists():
+        changed = differences(json.loads(remote.read_bytes(left)), identity, free)
+        if changed and not remote.exists(refused):
             raise OtherSettingsError(
                 f"{partial}: left by an interrupted run with other settings "
                 f"({'; '.join(changed)}); repeat those settings to continue it, "
                 "or pass --overwrite to start again"
             )
-        refused.unlink(missing_ok=True)
+        remote.remove(refused)
         if not changed:
             return left == manifest
-    if partial.exists():
+    if remote.exists(partial):
         ours = left is not None or (
-            partial.is_dir() and {p.name for p in partial.iterdir()} <= {STATE}
+            remote.is_folder(partial) and {p.name for p in remote.children(partial)} <= {STATE}
         )
         if not ours:
             raise UserError(
                 f"{partial}: in the way, and not made by hanmo; move it or choose another --out"
             )
-        shutil.rmtree(partial)
+        remote.remove_tree(partial)
+    remote.forget(partial)
     started.parent.mkdir(parents=True)
     write_json(started, identity)
     return False
@@ -326,6 +294,15 @@ def _start(
 
 def _finish(build: Build, identity: dict[str, Any], out: Path) -> None:
     partial = build.dir
+    files = remote.recorded(partial) if is_remote(partial) else _files(partial)
+    manifest = {**identity, "counts": build.counts, "files": files}
+    text = json.dumps(manifest, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+    write_atomic(partial / MANIFEST, text)
+    _publish(partial, out)
+
+
+def _files(partial: Path) -> dict[str, dict[str, Any]]:
+    """Return size and digest of the files of a folder; all of it is on the disk then."""
     files = {}
     for path in sorted(partial.rglob("*")):
         name = path.relative_to(partial).as_posix()
@@ -337,15 +314,15 @@ def _finish(build: Build, identity: dict[str, Any], out: Path) -> None:
             with path.open("rb") as stream:
                 os.fsync(stream.fileno())
             files[name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
-    manifest = {**identity, "counts": build.counts, "files": files}
-    text = json.dumps(manifest, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
-    write_atomic(partial / MANIFEST, text)
-    sync_folder(partial)
-    _publish(partial, out)
+    return files
 
 
 def _publish(partial: Path, out: Path) -> None:
     """Give a complete folder its name; killed anywhere in here, the next run does it again."""
+    if is_remote(out):
+        _publish_remote(partial, out)
+        return
+    sync_folder(partial)
     shutil.rmtree(partial / STATE, ignore_errors=True)
     old = out.with_name(out.name + ".replaced")
     if out.exists():
@@ -356,45 +333,36 @@ def _publish(partial: Path, out: Path) -> None:
     sync_folder(out.parent)
 
 
-def _path_settings(config: Any) -> frozenset[str]:
-    """Names of the settings that are paths or lists of paths."""
-    if isinstance(config, Mapping):
-        values = dict(config)
-    else:
-        values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    return frozenset(
-        name
-        for name, value in values.items()
-        if isinstance(value, Path)
-        or (isinstance(value, list | tuple) and value and all(isinstance(v, Path) for v in value))
-    )
-
-
-def _differences(made: Mapping[str, Any], wanted: Mapping[str, Any], free: _Tolerance) -> list[str]:
-    changed = []
-    if made["kind"] != wanted["kind"]:
-        changed.append(f"kind {made['kind']!r}, not {wanted['kind']!r}")
-    for part in ("config", "inputs"):
-        old, new = made[part], wanted[part]
-        for key in sorted(old.keys() | new.keys()):
-            if old.get(key) == new.get(key) or (part == "config" and free.allows(key, old, new)):
-                continue
-            if part == "inputs":
-                what = "holds something else than then" if key in new else "is no longer there"
-                changed.append(f"the input {key} {what if key in old else 'is new'}")
-            else:
-                changed.append(f"{key} was {old.get(key)!r}, now {new.get(key)!r}")
-    return changed
+def _publish_remote(partial: Path, out: Path) -> None:
+    """Move the files one by one, the manifest last: until then the next run finds it in partial."""
+    files = read_manifest(partial).files
+    remote.remove(out / MANIFEST)
+    for path in remote.listing(out):
+        if path.relative_to(out).as_posix() not in files:
+            remote.remove(path)  # of the folder that is replaced
+    here = {path.relative_to(partial).as_posix() for path in remote.listing(partial)}
+    remote.move_all(sorted(here & files.keys()), partial, out)
+    sizes = {path.relative_to(out).as_posix(): n for path, n in remote.listing(out).items()}
+    for name, facts in files.items():
+        if sizes.get(name) != facts["bytes"]:
+            raise UserError(
+                f"{shown(out / name)}: {sizes.get(name, 0):,} bytes; expected {facts['bytes']:,}: "
+                "somebody else writes there, too; run again with --overwrite"
+            )
+    remote.remove_tree(partial / STATE)
+    remote.move(partial / MANIFEST, out / MANIFEST)
+    remote.remove_tree(partial)
+    remote.forget(out)
 
 
 def _why_unfinished(folder: Path) -> str:
-    partial = folder.with_name(folder.name + ".partial")
-    if partial.is_dir():
+    partial = folder.with_name(folder.name + remote.PARTIAL)
+    if remote.is_folder(partial):
         return (
             f"{folder}: not finished ({partial.name} is there): run its command again to continue"
         )
-    if not folder.exists():
+    if not remote.exists(folder):
         return f"{folder}: no such folder"
-    if folder.is_file():
+    if remote.is_file(folder):
         return f"{folder}: is a file; expected a folder with {MANIFEST}"
     return f"{folder}: no {MANIFEST}: not a finished folder made by hanmo"

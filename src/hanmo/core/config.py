@@ -20,12 +20,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_origin
 
-from hanmo.core import registry
-from hanmo.core.artifact import MANIFEST, is_ours, plain, read_manifest
+from hanmo.core import registry, remote
+from hanmo.core.artifact import MANIFEST, is_ours, read_manifest
 from hanmo.core.conform import conform, element, without_none
 from hanmo.core.errors import UserError, nearest
 from hanmo.core.files import write_atomic
 from hanmo.core.flags import REQUIRED, Flag, flags_of, hyphens, parted, peek, shown, words_after
+from hanmo.core.identity import plain
+from hanmo.core.urls import as_path
 
 CONFIG_FILE = "config.toml"
 
@@ -38,7 +40,7 @@ def parse(command: str, module: ModuleType, argv: Sequence[str]) -> Any:
         SystemExit: after printing help.
     """
     file = peek(argv, "config")
-    given = read(Path(file)) if file else {}
+    given = read(as_path(file)) if file else {}
     flags = flags_of(module.Config)
     plugin = _plugin(module, argv, given, flags)
     prefix, plugin_flags = plugin if plugin else ("", [])
@@ -80,15 +82,16 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         UserError: no such file, or not TOML / JSON.
     """
-    if path.is_dir():
-        files = [path / name for name in (CONFIG_FILE, MANIFEST) if (path / name).is_file()]
+    if remote.is_folder(path):
+        names = (CONFIG_FILE, MANIFEST)
+        files = [path / name for name in names if remote.is_file(path / name)]
         if not files:
             raise UserError(f"--config {path}: no {CONFIG_FILE} or {MANIFEST} in this folder")
         path = files[0]
     if path.name == MANIFEST:
         return dict(read_manifest(path.parent).config)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = remote.read_bytes(path).decode("utf-8")
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except FileNotFoundError:
         raise UserError(f"--config {path}: no such file") from None
@@ -271,9 +274,10 @@ def _add(parser: Any, flag: Flag, name: str, *, positional: bool = False) -> Non
     if words_after(flag) == 0:
         options = {"help": options["help"], "action": "store_true"}
     elif item is not None:
-        options |= {"type": item, "nargs": "*" if positional else "+"}
+        options |= {"type": as_path if item is Path else item, "nargs": "*" if positional else "+"}
     else:
-        options |= {"type": without_none(flag.type)}  # else "null" and "#x" mean None
+        kind = without_none(flag.type)
+        options |= {"type": as_path if kind is Path else kind}  # else "null" and "#x" mean None
         if positional:
             options["nargs"] = "?"
     if flag.default is not REQUIRED and item is None and flag.type is not bool:
@@ -357,7 +361,8 @@ def _typed(flag: Flag, value: Any) -> Any:
         # A file holds strings where flags hold paths.
         items = [value] if isinstance(value, str) else list(value)
         if element(flag.type) is Path:
-            items = [Path(item) for item in items]
+            items = [as_path(item) for item in items]
         is_tuple = get_origin(without_none(flag.type)) is tuple
         return tuple(items) if is_tuple else items
-    return Path(value) if isinstance(value, str) and flag.type in (Path, Path | None) else value
+    is_path = flag.type in (Path, Path | None)
+    return as_path(value) if isinstance(value, str) and is_path else value

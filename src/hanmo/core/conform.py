@@ -14,6 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hanmo.core.errors import UserError
+from hanmo.core.urls import as_path
+
 _NAMES: Mapping[Any, str] = {
     bool: "true or false",
     int: "a whole number",
@@ -76,7 +79,10 @@ def described(annotation: Any) -> str:
 
 def _scalar(value: Any, wanted: Any) -> Any:
     if wanted is Path and isinstance(value, str):
-        return Path(value)
+        try:
+            return as_path(value)
+        except UserError as error:
+            raise TypeError(str(error)) from None
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     # True is an int for Python, not for us.

@@ -18,6 +18,10 @@ class MissingLibraryError(UserError):
     """An optional library is not installed: no mistake in the data that a run might pass over."""
 
 
+class UnreachableError(UserError):
+    """A store that does not answer: no mistake in the data that a run might pass over."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint such as `; did you mean 'lert'?`, or the list of what is known.
 

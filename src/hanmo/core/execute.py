@@ -22,10 +22,13 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from hanmo.core import remote
 from hanmo.core.errors import UserError
 from hanmo.core.executor import Executor, make_executor, portable
 from hanmo.core.files import write_atomic
+from hanmo.core.fsspec_store import each
 from hanmo.core.log import Progress, say
+from hanmo.core.urls import is_remote
 
 Counts: TypeAlias = dict[str, int]
 Step: TypeAlias = Callable[[int], Counts]
@@ -69,7 +72,8 @@ def run_tasks(
         raise UserError(f"workers: got {workers}, expected 1 or more")
     with _full_disk_explained(state_dir):
         _claim(state_dir, step, n_tasks)
-    todo = [rank for rank in range(n_tasks) if not _marker(state_dir, rank).exists()]
+    marked = {path.name for path in remote.children(state_dir / "completions")}
+    todo = [rank for rank in range(n_tasks) if _marker(state_dir, rank).name not in marked]
     run_one = partial(_run_one, step, n_tasks, state_dir)
     engine = executor or make_executor("local")
     failures: dict[int, Exception] = {}
@@ -88,7 +92,8 @@ def run_tasks(
                 break
     if failures:
         raise _failed(failures, n_tasks, done, names)
-    return [_read_counts(state_dir, rank) for rank in range(n_tasks)]
+    folder = state_dir / "counts"
+    return each(_read_counts, [folder / f"{rank:05d}.json" for rank in range(n_tasks)])
 
 
 def _failed(
@@ -136,6 +141,10 @@ def _run_one(step: Step, n_tasks: int, state_dir: Path, rank: int) -> None:
     from datatrove.executor import LocalPipelineExecutor
     from loguru import logger
 
+    marker = _marker(state_dir, rank)
+    if is_remote(state_dir):  # on another machine, or where an earlier run left its own
+        marker.unlink(missing_ok=True)
+        marker.parent.mkdir(parents=True, exist_ok=True)
     with _full_disk_explained(state_dir):
         pipeline = [partial(_count, step, state_dir)]
         task = LocalPipelineExecutor(pipeline, tasks=n_tasks, logging_dir=str(state_dir))
@@ -154,6 +163,8 @@ def _run_one(step: Step, n_tasks: int, state_dir: Path, rank: int) -> None:
             raise portable(error) from error
         finally:
             logger.enable("datatrove")
+    if is_remote(state_dir):  # all that it made is in the store already
+        remote.push(marker, marker)
 
 
 def _count(step: Step, state_dir: Path, data: object, rank: int, world_size: int) -> None:
@@ -171,9 +182,9 @@ def _claim(state_dir: Path, step: Step, n_tasks: int) -> None:
     path = state_dir / "tasks.json"
     for folder in ("completions", "counts", "errors"):
         (state_dir / folder).mkdir(parents=True, exist_ok=True)
-    if not path.exists():
+    if not remote.exists(path):
         write_atomic(path, json.dumps(claim))
-    earlier = json.loads(path.read_text(encoding="utf-8"))
+    earlier = json.loads(remote.read_bytes(path))
     if earlier != claim:
         raise UserError(
             f"{state_dir} belongs to another run: got {name} with {n_tasks} tasks, expected "
@@ -185,13 +196,13 @@ def _marker(state_dir: Path, rank: int) -> Path:
     return state_dir / "completions" / f"{rank:05d}"
 
 
-def _read_counts(state_dir: Path, rank: int) -> Counts:
-    path = state_dir / "counts" / f"{rank:05d}.json"
+def _read_counts(path: Path) -> Counts:
     try:
-        counts: Counts = json.loads(path.read_text(encoding="utf-8"))
+        counts: Counts = json.loads(remote.read_bytes(path))
     except (FileNotFoundError, json.JSONDecodeError) as error:
         raise UserError(
-            f"the counts of a finished task are damaged: {path}; delete {state_dir} to start afresh"
+            f"the counts of a finished task are damaged: {path}; delete {path.parent.parent} to "
+            "start afresh"
         ) from error
     return counts
 
@@ -205,7 +216,8 @@ def _full_disk_explained(folder: Path) -> Iterator[None]:
         if error.errno != errno.ENOSPC:
             raise
         where = Path(error.filename).parent if error.filename else folder
-        free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
+        there = next(one for one in (folder, *folder.parents) if one.exists())
+        free = shutil.disk_usage(there).free
         raise UserError(
             f"no space left on the disk of {where}: {free / 2**20:.1f} MiB free; "
             "make room and run again, finished tasks are kept"

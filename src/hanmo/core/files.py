@@ -20,7 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, TextIO, cast
 
+from hanmo.core import remote
 from hanmo.core.errors import UserError
+from hanmo.core.urls import is_remote
 from hanmo.core.zstd import ZstdReader
 
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
@@ -47,6 +49,8 @@ class BadEncodingError(UserError):
 
 def open_bytes(path: Path, mode: str = "rb") -> IO[bytes]:
     """Open a file for bytes, through the codec that its suffix names."""
+    if "r" in mode:
+        remote.fetched(path)
     if path.suffix == ".zst":
         return _open_zstd(path, mode)
     if path.suffix == ".gz" and "w" in mode:
@@ -238,13 +242,19 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary file to write; it is flushed to disk and renamed to `path` at the end.
 
     Its suffix is that of `path`, so that it is packed alike. After an error it is removed, and what
-    stood under `path` is still there.
+    stood under `path` is still there. The twin of a URL is written to the store instead.
     """
+    if is_remote(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
+        if is_remote(path):
+            remote.push(temporary, path)
+            temporary.unlink()
+            return
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o644)
@@ -265,7 +275,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
+    with remote.fetched(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -4,15 +4,29 @@ The lock is an flock of `.NAME.lock` beside the output, so the system lets go of
 dies, however it dies; the file is removed when the work ends. A file that a killed run left locks
 nothing.
 
+Behind a URL that keeps apart the processes of one machine. Against others an object of that name
+says who writes, and is renewed every minute: a fresh one of another machine refuses. Two that begin
+within the same second are not kept apart.
+
     with exclusive(Path("work/corpus")): ...
 """
 
 import contextlib
+import json
 import os
+import platform
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from hanmo.core import remote
 from hanmo.core.errors import UserError
+from hanmo.core.urls import is_remote, root, shown
+
+RENEWED = 60.0  # seconds between two signs of life
+FRESH = 300.0  # seconds without one after which an owner counts as gone
 
 
 @contextlib.contextmanager
@@ -29,7 +43,8 @@ def exclusive(out: Path) -> Iterator[None]:
         raise UserError(f"{error.filename}: is a file; expected a folder for {out}") from None
     handle = _take(path, out)
     try:
-        yield
+        with _owned(path, out) if is_remote(path) else contextlib.nullcontext():
+            yield
     finally:
         path.unlink(missing_ok=True)  # while it is still ours
         os.close(handle)
@@ -59,3 +74,48 @@ def _take(path: Path, out: Path) -> int:
             os.write(handle, f"{os.getpid()}\n".encode())
             return handle
         os.close(handle)
+
+
+@contextlib.contextmanager
+def _owned(path: Path, out: Path) -> Iterator[None]:
+    """Say in the store who writes there, as long as this goes on."""
+    owner = {"host": platform.node(), "root": str(root()), "process": os.getpid()}
+    _refuse_other(path, out, owner)
+    ended = threading.Event()
+
+    def write() -> None:
+        remote.write(path, json.dumps({**owner, "time": time.time()}).encode())
+
+    def renew() -> None:
+        while not ended.wait(RENEWED):
+            with contextlib.suppress(UserError):  # the network may be back in a minute
+                write()
+
+    write()
+    renewing = threading.Thread(target=renew, name="owner", daemon=True)
+    renewing.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        renewing.join()
+        remote.remove(path)
+
+
+def _refuse_other(path: Path, out: Path, owner: dict[str, Any]) -> None:
+    try:
+        other = json.loads(remote.read_bytes(path))
+        age = time.time() - other["time"]
+        # Of this machine it is a killed run's: a living one would have the flock.
+        same = all(other[key] == owner[key] for key in ("host", "root"))
+    except FileNotFoundError:
+        return
+    except (ValueError, KeyError, TypeError):
+        return  # nobody's
+    if not same and age < FRESH:
+        raise UserError(
+            f"{shown(out)}: another hanmo (process {other['process']} on {other['host']}) is "
+            f"writing it: it gave a sign of life {max(0, age):.0f} seconds ago; wait for that one, "
+            f"or, if it is dead, until there was none for {FRESH:.0f} seconds, or delete "
+            f"{shown(path)}"
+        )

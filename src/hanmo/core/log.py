@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from hanmo.core import ranks
+from hanmo.core.urls import with_urls
 
 _PLAIN_INTERVAL = 15.0
 _SILENT = 2.0  # shorter jobs say nothing off a terminal
@@ -27,7 +28,7 @@ def say(text: str) -> None:
 
 def complain(text: str) -> None:
     """Write one line to stderr whichever process this is: an error is never lost."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(with_urls(text) + "\n")
     sys.stderr.flush()
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanmo.core.files import write_atomic
+from hanmo.core.remote import fetched
 from hanmo.corpus.dedup import first_equal, united
 from hanmo.corpus.near import matches
 from hanmo.corpus.paragraphs import SLICES, repeated_in_slice, shortened
@@ -30,7 +31,9 @@ DUPLICATE, NEAR, REPEATED = 1, 2, 3
 
 def match_bucket(n_groups: int, folder: Path, rank: int) -> dict[str, int]:
     """Pair the documents that agree in one band."""
-    columns = [np.load(bands_path(folder, g), mmap_mode="r")[rank] for g in range(n_groups)]
+    columns = [
+        np.load(fetched(bands_path(folder, g)), mmap_mode="r")[rank] for g in range(n_groups)
+    ]
     save_array(folder / f"near-{rank:02d}.npy", matches(columns))
     return {}
 
@@ -42,7 +45,9 @@ def choose(n_groups: int, options: Options, folder: Path, rank: int) -> dict[str
     roots = own if options.keep_duplicates else first_equal(hashes)
     reasons = np.where(roots != own, DUPLICATE, 0).astype(np.uint8)
     if options.near.similarity:
-        pairs = [np.load(folder / f"near-{b:02d}.npy") for b in range(options.near.buckets)]
+        pairs = [
+            np.load(fetched(folder / f"near-{b:02d}.npy")) for b in range(options.near.buckets)
+        ]
         roots = united(roots, np.concatenate(pairs))
         reasons[(roots != own) & (reasons == 0)] = NEAR
     save_array(folder / "roots.npy", roots)
@@ -52,7 +57,7 @@ def choose(n_groups: int, options: Options, folder: Path, rank: int) -> dict[str
 
 def find_repeated(n_groups: int, options: Options, folder: Path, rank: int) -> dict[str, int]:
     """Find the paragraphs of one slice that are removed from the documents that stay."""
-    keep = np.load(folder / "reasons.npy") == 0
+    keep = np.load(fetched(folder / "reasons.npy")) == 0
     found = repeated_in_slice(folder, n_groups, keep, options.paragraphs, rank)
     save_array(folder / f"seen-{rank:02d}.npy", found.seen)
     save_array(folder / f"frequent-{rank:02d}.npy", found.frequent)
@@ -68,7 +73,7 @@ def divide(
     """Cut what stays into parts of about equal length; say where everything lies."""
     indexes = [Index.load(folder, group) for group in range(n_groups)]
     lengths = np.concatenate([index.lengths for index in indexes]).astype(np.int64)
-    reasons = np.load(folder / "reasons.npy")
+    reasons = np.load(fetched(folder / "reasons.npy"))
     if options.paragraphs.any:
         lengths = _without_repeated(n_groups, options, folder, lengths, reasons)
     keep = reasons == 0
@@ -99,7 +104,7 @@ def _without_repeated(
 ) -> NDArray[np.int64]:
     """Return the new lengths; documents of which too little is left get their reason."""
     names = [f"{kind}-{n:02d}.npy" for kind in ("seen", "frequent") for n in range(SLICES)]
-    removed = np.sort(np.concatenate([np.load(folder / name) for name in names]))
+    removed = np.sort(np.concatenate([np.load(fetched(folder / name)) for name in names]))
     shorter, paragraph_starts = shortened(folder, n_groups, removed)
     least = max(1, options.treat.filters.min_chars)
     reasons[(reasons == 0) & (shorter != lengths) & (shorter < least)] = REPEATED
@@ -122,7 +127,7 @@ def _save_chunk_places(folder: Path, indexes: Sequence[Index]) -> None:
 
 def _save_kept_ids(n_groups: int, folder: Path, indexes: Sequence[Index]) -> None:
     """Write the ids of the documents for which others are dropped, to be found by number."""
-    roots = np.load(folder / "roots.npy")
+    roots = np.load(fetched(folder / "roots.npy"))
     wanted = np.unique(roots[roots != np.arange(len(roots))])
     ids = bytearray()
     ends = []

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hanmo.core import remote
 from hanmo.core.artifact import checked
 from hanmo.core.files import json_lines
 from hanmo.core.log import Progress
@@ -39,7 +40,7 @@ def draw(parts: Sequence[Path], n: int, *, max_chars: int) -> list[tuple[str, st
     if len(parts) > _MOST_PARTS:
         places = (2 * np.arange(_MOST_PARTS) + 1) * len(parts) // (2 * _MOST_PARTS)
         parts = [parts[place] for place in places.tolist()]
-    ends = np.cumsum([part.stat().st_size for part in parts], dtype=np.float64)
+    ends = np.cumsum([remote.size(part) for part in parts], dtype=np.float64)
     if not len(ends):
         return []
     # Packed bytes are near enough to text to say how much of it a part has.
@@ -49,9 +50,10 @@ def draw(parts: Sequence[Path], n: int, *, max_chars: int) -> list[tuple[str, st
     chosen = np.unique(homes)
     with Progress("draw sentences", len(chosen), "parts") as bar:
         for home in chosen.tolist():
-            size = parts[home].stat().st_size
+            size = remote.size(parts[home])
             inside = (targets[homes == home] - (ends[home] - size)) / max(size, 1)
-            drawn += _drawn_from(parts[home], inside.tolist(), max_chars)
+            with remote.borrowed(parts[home]) as part:
+                drawn += _drawn_from(part, inside.tolist(), max_chars)
             bar.advance()
     return drawn
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
-from hanmo.core import registry
+from hanmo.core import registry, remote
 from hanmo.core.artifact import is_ours, read_manifest
 from hanmo.core.errors import UserError
 from hanmo.core.files import COMPRESSIONS, format_suffix, stem
@@ -93,16 +93,16 @@ def find_inputs(
 
 def _expand(path: Path) -> list[tuple[Path, Path]]:
     """Return (file, its path below the folder asked for)."""
-    if path.is_file():
+    if remote.is_file(path):
         return [(path, Path(path.name))]
-    if not path.is_dir():
+    if not remote.is_folder(path):
         raise UserError(f"{path}: no such file or folder")
     if is_ours(path):
         raise UserError(
             f"{path}: a folder of kind {read_manifest(path).kind!r} that hanmo made; expected raw "
             "text"
         )
-    below = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
+    below = [Path(file.relative_to(path)) for file in remote.listing(path)]
     shown = [file for file in below if not any(part.startswith(".") for part in file.parts)]
     if not shown:
         raise UserError(f"{path}: the folder holds no file; expected text to read")

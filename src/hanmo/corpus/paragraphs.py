@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanmo.core.files import write_atomic
+from hanmo.core.remote import fetched
 from hanmo.corpus.dedup import as_hashes, grouped, text_digest
 
 SLICES = 16
@@ -102,7 +103,7 @@ def repeated_in_slice(
     long_enough: list[NDArray[np.bool_]] = []
     document = paragraph = 0
     for group in range(n_groups):
-        with np.load(_path(folder, group)) as arrays:
+        with np.load(fetched(_path(folder, group))) as arrays:
             counts, lengths = arrays["counts"], arrays["lengths"]
             places, hashes = arrays[f"places{number}"], arrays[f"hashes{number}"]
         owners = np.repeat(np.arange(len(counts)), counts)[places] + document
@@ -141,7 +142,7 @@ def shortened(
     lengths, starts = [np.empty(0, dtype=np.int64)], [np.zeros(1, dtype=np.int64)]
     paragraph = 0
     for group in range(n_groups):
-        with np.load(_path(folder, group)) as arrays:
+        with np.load(fetched(_path(folder, group))) as arrays:
             counts, own = arrays["counts"].astype(np.int64), arrays["lengths"].astype(np.int64)
         first, last = np.searchsorted(removed, (paragraph, paragraph + len(own)))
         own += 1  # the line end

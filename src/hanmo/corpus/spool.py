@@ -25,7 +25,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hanmo.core import remote
 from hanmo.core.files import MEBIBYTE, write_atomic
+from hanmo.core.remote import fetched, read_bytes
 from hanmo.corpus.dedup import as_hashes, text_digest
 from hanmo.corpus.documents import Document
 from hanmo.corpus.inputs import InputFile
@@ -59,7 +61,7 @@ def group_files(files: Sequence[InputFile]) -> list[list[InputFile]]:
             groups.append([])
             size = 0
         groups[-1].append(file)
-        size += file.path.stat().st_size
+        size += remote.size(file.path)
     return groups
 
 
@@ -179,7 +181,7 @@ class Index:
     @classmethod
     def load(cls, folder: Path, group: int) -> "Index":
         """Read the index of a group."""
-        with np.load(folder / f"{group:06d}.npz") as arrays:
+        with np.load(io.BytesIO(read_bytes(folder / f"{group:06d}.npz"))) as arrays:
             return cls(arrays["hashes"], arrays["lengths"], arrays["chunks"])
 
 
@@ -221,14 +223,14 @@ def packed_lines(path: Path) -> list[bytes]:
     r"""Return the lines of a file that `compress` packed, each with its `\n`."""
     import zstandard
 
-    raw: bytes = zstandard.ZstdDecompressor().decompress(path.read_bytes())
+    raw: bytes = zstandard.ZstdDecompressor().decompress(read_bytes(path))
     return raw.splitlines(keepends=True)
 
 
 def lines_between(folder: Path, first: int, end: int) -> Iterator[bytes]:
     """Yield lines `first` … `end - 1` of all chunks put together."""
-    names = json.loads((folder / "chunks.json").read_text(encoding="utf-8"))
-    ends = np.load(folder / "ends.npy")
+    names = json.loads(read_bytes(folder / "chunks.json"))
+    ends = np.load(fetched(folder / "ends.npy"))
     chunk = int(np.searchsorted(ends, first, side="right"))
     while first < end:
         begin = int(ends[chunk - 1]) if chunk else 0

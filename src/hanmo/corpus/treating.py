@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hanmo.core.errors import MissingLibraryError, UserError
+from hanmo.core.errors import MissingLibraryError, UnreachableError, UserError
+from hanmo.core.remote import borrowed
 from hanmo.corpus.boilerplate import without_boilerplate
 from hanmo.corpus.cleaning import clean, invisible_characters
 from hanmo.corpus.documents import Document, read_documents, resolve
@@ -79,8 +80,9 @@ def treated(
     """
     for file in files:
         try:
-            yield from _of_file(file, options, counts)
-        except MissingLibraryError:
+            with borrowed(file.path):
+                yield from _of_file(file, options, counts)
+        except (MissingLibraryError, UnreachableError):
             raise
         except UserError as error:
             if not options.skip_errors:

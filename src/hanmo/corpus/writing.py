@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hanmo.core.files import write_atomic
+from hanmo.core.remote import fetched
 from hanmo.corpus.choosing import DUPLICATE, NEAR, REASONS
 from hanmo.corpus.spool import Options, compress, line_of, lines_between
 
@@ -26,10 +27,10 @@ def write_part(
     folder: Path, options: Options, out: Path, dropped: Path | None, rank: int
 ) -> dict[str, int]:
     """Write one part of the corpus from the chunks that it covers."""
-    first, end = (int(place) for place in np.load(folder / "starts.npy")[rank : rank + 2])
+    first, end = (int(place) for place in np.load(fetched(folder / "starts.npy"))[rank : rank + 2])
     paragraphs = options.paragraphs.any
     name = "final_reasons.npy" if paragraphs else "reasons.npy"
-    reasons = np.load(folder / name, mmap_mode="r")[first:end]
+    reasons = np.load(fetched(folder / name), mmap_mode="r")[first:end]
     shorten = _shortener(folder, first) if paragraphs else None
     kept_id = _kept_ids(folder, first) if dropped is not None else None
     kept, aside = [], []
@@ -50,8 +51,8 @@ def write_part(
 
 def _shortener(folder: Path, first: int) -> Callable[[int, bytes], bytes]:
     """Return a function that takes the removed paragraphs from the line at a place."""
-    starts = np.load(folder / "paragraph_starts.npy", mmap_mode="r")
-    removed = np.load(folder / "removed.npy", mmap_mode="r")
+    starts = np.load(fetched(folder / "paragraph_starts.npy"), mmap_mode="r")
+    removed = np.load(fetched(folder / "removed.npy"), mmap_mode="r")
 
     def shorten(place: int, line: bytes) -> bytes:
         begin, end = (int(n) for n in starts[first + place : first + place + 2])
@@ -69,15 +70,15 @@ def _shortener(folder: Path, first: int) -> Callable[[int, bytes], bytes]:
 
 def _kept_ids(folder: Path, first: int) -> Callable[[int], Any]:
     """Return a function that gives the id of the document kept for the one at a place."""
-    roots = np.load(folder / "roots.npy", mmap_mode="r")
-    numbers = np.load(folder / "kept_numbers.npy")
-    ends = np.load(folder / "kept_ends.npy")
+    roots = np.load(fetched(folder / "roots.npy"), mmap_mode="r")
+    numbers = np.load(fetched(folder / "kept_numbers.npy"))
+    ends = np.load(fetched(folder / "kept_ends.npy"))
     path = folder / "kept_ids.jsonl"
 
     def kept_id(place: int) -> Any:
         at = int(np.searchsorted(numbers, roots[first + place]))
         begin = int(ends[at - 1]) if at else 0
-        with path.open("rb") as stream:
+        with fetched(path).open("rb") as stream:
             stream.seek(begin)
             return json.loads(stream.read(int(ends[at]) - begin))
 

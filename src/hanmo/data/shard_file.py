@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from hanmo.core.errors import UserError
 from hanmo.core.files import replacing, write_atomic
+from hanmo.core.remote import fetched, read_bytes
 from hanmo.data.documents import Documents
 
 FORMAT_VERSION = 1
@@ -110,7 +111,7 @@ def read_shard(path: Path) -> tuple[Documents, Legend]:
         UserError: a file is missing, damaged, of a newer format, or not of its size.
     """
     index = _read_index(path.with_suffix(".idx"))
-    if not path.is_file():
+    if not fetched(path).is_file():
         raise UserError(f"{path}: missing, though {path.stem}.idx is there; {_AGAIN}")
     size, expected = path.stat().st_size, index["bytes"]
     if size != expected:
@@ -123,6 +124,18 @@ def read_shard(path: Path) -> tuple[Documents, Legend]:
         raw = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
     try:
         return _documents(raw, index), _legend(index)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path.with_suffix('.idx')}: damaged index ({error}); {_AGAIN}") from None
+
+
+def read_legend(path: Path) -> Legend:
+    """Return what the numbers of a shard mean, without its columns.
+
+    Raises:
+        UserError: the index is missing, damaged or of a newer format.
+    """
+    try:
+        return _legend(_read_index(path.with_suffix(".idx")))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path.with_suffix('.idx')}: damaged index ({error}); {_AGAIN}") from None
 
@@ -201,7 +214,7 @@ def _legend(index: Mapping[str, Any]) -> Legend:
 
 def _read_index(path: Path) -> dict[str, Any]:
     try:
-        index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        index: dict[str, Any] = json.loads(read_bytes(path))
         version, missing = index["version"], {"bytes", "sha256"} - index.keys()
     except FileNotFoundError:
         raise UserError(f"{path}: missing; {_AGAIN}") from None

@@ -102,7 +102,7 @@ class Tokenizer:
         Raises:
             UserError: no such file, or not a usable vocabulary (see `read_vocab`).
         """
-        return cls(read_vocab(Path(path)), source=str(path))
+        return cls(read_vocab(path if isinstance(path, Path) else Path(path)), source=str(path))
 
     def __reduce__(self) -> tuple[type["Tokenizer"], tuple[list[str]]]:
         return Tokenizer, (self.vocab,)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from hanmo.core import remote
 from hanmo.core.artifact import checked
 from hanmo.core.errors import UserError
 from hanmo.core.files import read_lines, write_atomic
@@ -31,7 +32,7 @@ def read_vocab(path: Path) -> list[str]:
             or doubled entry, or a special piece missing.
     """
     file = vocab_file(path)
-    if not file.is_file():
+    if not remote.is_file(file):
         raise UserError(
             f"{file}: no such vocabulary; expected a vocab.txt with one piece a line, "
             "or a folder that holds one (or a tokenizer.json)"
@@ -44,15 +45,15 @@ def read_vocab(path: Path) -> list[str]:
 
 def vocab_file(path: Path) -> Path:
     """Return the file that `read_vocab` reads: `path` itself, or the one in that folder."""
-    if not path.is_dir():
+    if not remote.is_folder(path):
         return path
-    found = [path / name for name in (VOCAB_FILE, HUB_FILE) if (path / name).is_file()]
+    found = [path / name for name in (VOCAB_FILE, HUB_FILE) if remote.is_file(path / name)]
     return found[0] if found else path / VOCAB_FILE
 
 
 def _hub_vocab(path: Path) -> list[str]:
     try:
-        model = json.loads(path.read_bytes())["model"]
+        model = json.loads(remote.read_bytes(path))["model"]
         kind, ids = model["type"], model["vocab"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a tokenizer.json of transformers ({error!r})") from None

@@ -24,6 +24,7 @@ from torch import nn
 from hanmo.core import artifact
 from hanmo.core.errors import UserError
 from hanmo.core.files import sync_folder, write_atomic, write_json
+from hanmo.core.identity import plain
 from hanmo.core.log import say
 from hanmo.model import checkpoint
 from hanmo.train.cluster import ALONE, Cluster, whole
@@ -174,7 +175,7 @@ def publish(
         {
             "kind": KIND,
             "version": artifact.FORMAT_VERSION,
-            "config": artifact.plain(config),
+            "config": plain(config),
             "inputs": dict(inputs),
             "counts": dict(counts),
             "files": files,

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from hanmo.core import artifact
-from hanmo.core.artifact import building, checked, digest, plain, read_manifest, verify
+from hanmo.core.artifact import building, checked, digest, read_manifest, verify
 from hanmo.core.errors import UserError
 from hanmo.core.files import sha256
+from hanmo.core.identity import plain
 
 KIND = "corpus"
 

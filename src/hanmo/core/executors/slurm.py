@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hanmo.core import remote
 from hanmo.core.errors import UserError
 from hanmo.core.executor import Failure, Outcome, RunOne
 from hanmo.core.files import write_atomic
@@ -69,7 +70,7 @@ class Executor:
         """
         if not ranks:
             return
-        folder = (state_dir / "slurm").resolve()
+        folder = (state_dir / "slurm").absolute()
         job = _numbers(folder)
         if not job or not _in_queue(job):
             job = self._submit(
@@ -77,7 +78,8 @@ class Executor:
             )
         waiting, ended = set(ranks), False
         while waiting:
-            found = {rank for rank in waiting if _outcome_file(folder, rank).exists()}
+            there = {path.name for path in remote.children(folder / "outcomes")}
+            found = {rank for rank in waiting if _outcome_file(folder, rank).name in there}
             for rank in sorted(found):
                 yield rank, _outcome(_outcome_file(folder, rank))
             waiting -= found
@@ -101,7 +103,7 @@ class Executor:
             raise UserError("executor slurm: give --executor-options partition=NAME (see: sinfo)")
         if shutil.which("sbatch") is None:
             raise UserError("executor slurm: no sbatch here; run it where jobs can be submitted")
-        shutil.rmtree(folder, ignore_errors=True)
+        remote.remove_tree(folder)
         (folder / "outcomes").mkdir(parents=True)
         from datatrove.executor import SlurmPipelineExecutor
 
@@ -156,7 +158,7 @@ def _outcome_file(folder: Path, rank: int) -> Path:
 
 
 def _outcome(path: Path) -> Failure:
-    read = json.loads(path.read_text(encoding="utf-8"))
+    read = json.loads(remote.read_bytes(path))
     if not read:
         return None
     if read["kind"] == "bug":

@@ -1,0 +1,78 @@
+"""Settings that are URLs: what a command that knows no store gets instead."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from hanmo.core.errors import UserError
+from hanmo.core.local_copies import with_local_copies
+from hanmo.core.urls import as_path, is_remote, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    shards: Path
+    out: Path = Path("out")
+    more: list[Path] = field(default_factory=list[Path])
+    name: str = "s3://text"
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@pytest.fixture(autouse=True)
+def _store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("HANMO_REMOTE", str(tmp_path / "remote"))
+    store = fsspec.filesystem("memory")
+    store.store.clear()
+    store.pipe_file("memory://top/a/x", b"1")
+    store.pipe_file("memory://top/a/b/y", b"22")
+    store.pipe_file("memory://top/z", b"333")
+    yield
+    store.store.clear()
+
+
+def test_inputs_are_copied_whole() -> None:
+    given = Config(
+        as_path("memory://top/a"),
+        more=[Path("local"), as_path("memory://top/z")],
+        options={"file": as_path("memory://top/z"), "rate": 0.5},
+    )
+    made = with_local_copies(given)
+    assert {p.name: p.read_bytes() for p in made.shards.rglob("*") if p.is_file()} == {
+        "x": b"1",
+        "y": b"22",
+    }
+    assert made.more[0] == Path("local")
+    assert made.more[1].read_bytes() == made.options["file"].read_bytes() == b"333"
+    assert not any(map(is_remote, (made.shards, made.more[1], made.options["file"])))
+    assert shown(made.shards) == "memory://top/a", "messages and manifests say the URL"
+    fsspec.filesystem("memory").rm_file("/top/a/x")
+    again = with_local_copies(given)
+    assert [p.name for p in again.shards.rglob("*") if p.is_file()] == ["y"]
+
+
+def test_local_settings_stay_as_they_are() -> None:
+    given = Config(Path("a"), more=[Path("b")], options={"file": Path("c")})
+    assert with_local_copies(given) == given
+    assert with_local_copies(object) is object
+
+
+def test_what_a_command_reads_itself_stays_a_url() -> None:
+    given = Config(as_path("memory://top/a"), out=as_path("memory://top/out"))
+    assert with_local_copies(given, ("shards", "out")) == given
+
+
+@pytest.mark.parametrize(
+    ("shards", "out", "reads", "message"),
+    [
+        ("memory://top/a", "memory://top/out", (), "--out memory://top/out: expected a local"),
+        ("memory://top/none", "out", (), "memory://top/none: no such file or folder"),
+        ("a", "memory://top", ("out",), "--out memory://top: expected a folder below"),
+    ],
+)
+def test_what_cannot_be(shards: str, out: str, reads: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        with_local_copies(Config(as_path(shards), as_path(out)), reads)
