@@ -42,7 +42,12 @@ def divide(text: str, encode: Encode, most: int) -> list[Part]:
     parts: list[Part] = []
     for start, end in pairwise(cuts):
         # A part may have more pieces than before: cut in two, a long foreign word is another word.
-        inner = divide(text[start:end], encode, most) if end - start > 1 else [Part(0, 1, most)]
+        one = text[start:end]
+        inner = (
+            divide(one, encode, most)
+            if len(one) > 1
+            else [Part(0, 1, min(most, len(encode(one).offsets)))]
+        )
         parts += [Part(start + x.start, start + x.end, x.n_pieces) for x in inner]
     return parts
 

@@ -31,6 +31,7 @@ from hanmo.core.errors import UserError, nearest
 from hanmo.core.execute import run_tasks
 from hanmo.core.executor import make_executor
 from hanmo.core.files import json_lines
+from hanmo.core.flags import hyphens
 from hanmo.core.urls import shown
 from hanmo.text.normalize import normalize_all
 from hanmo.text.sentences import split_sentences
@@ -85,8 +86,9 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         UserError: Bad settings or input, or not one sentence.
     """
-    if config.max_chars < 1:
-        raise UserError(f"--max-chars: got {config.max_chars}, expected 1 or more")
+    for name in ("max_chars", "workers"):
+        if getattr(config, name) < 1:
+            raise UserError(f"--{hyphens(name)}: got {getattr(config, name)}, expected 1 or more")
     annotator: Any = make_annotator(config.annotator, config.options)
     # Every option, so that a call that leaves defaults out is the same as one that gives them.
     options = {option.name: getattr(annotator, option.name) for option in fields(annotator)}
@@ -105,6 +107,9 @@ def run(config: Config) -> dict[str, Any]:
     if config.out is None:
         raise UserError("annotate: --out missing; see: hanmo annotate --help")
     inputs = {f"{number:06d} {path.name}": path for number, path in enumerate(config.corpus)}
+    code = registry.outside_source(ANNOTATORS, config.annotator)
+    if code is not None:
+        inputs["annotator code"] = code
     for number, path in enumerate(getattr(annotator, "sources", ())):
         inputs[f"annotator {number}"] = path
     with building(
@@ -227,24 +232,45 @@ def _annotated(
 ) -> Iterator[tuple[str, Sentence]]:
     """Yield document ids and annotated sentences, checked and counted."""
     texts = _texts(documents, counts)
+    reads = hasattr(annotator, "read_documents")  # such texts are what it reads sentences from
     while batch := list(islice(texts, BATCH)):
         sentences = _call(annotator, [text for _, text in batch], counts)
         if len(sentences) != len(batch):
             raise UserError(
                 f"{source}: the annotator returned {len(sentences)} sentences for {len(batch)}"
             )
-        for (document, _), sentence in zip(batch, sentences, strict=True):
+        for (document, text), sentence in zip(batch, sentences, strict=True):
+            _check_text(sentence, None if reads else text, f"{source}: document {document!r}")
             sentence.validate(f"{source}: document {document!r}")
             _count(sentence, counts)
             yield document, sentence
 
 
+def _check_text(sentence: Any, text: str | None, where: str) -> None:
+    """Refuse what is no sentence, or not the one that an annotator of somebody's was given."""
+    if not isinstance(sentence, Sentence):
+        kind = type(sentence).__name__
+        raise UserError(f"{where}: the annotator returned a {kind}; expected Sentence objects")
+    if text is not None and sentence.text != text:
+        raise UserError(
+            f"{where}: the annotator returned {sentence.text[:20]!r} for {text[:20]!r}; expected "
+            "the same texts in the same order"
+        )
+
+
 def _call(annotator: Annotator, texts: list[str], counts: Counter[str]) -> list[Sentence]:
     """Annotate texts; count what the annotator says that it had to do to them."""
     if not hasattr(annotator, "annotate_counted"):
-        return annotator.annotate(texts)
+        return _listed(annotator.annotate(texts))
     sentences, found = annotator.annotate_counted(texts)
     counts.update(found)
+    return _listed(sentences)
+
+
+def _listed(sentences: Any) -> list[Sentence]:
+    if not isinstance(sentences, Iterable):
+        kind = type(sentences).__name__
+        raise UserError(f"the annotator returned a {kind}; expected a list of Sentence objects")
     return list(sentences)
 
 

@@ -23,9 +23,10 @@ from hanmo.core.execute import run_tasks
 from hanmo.core.executor import make_executor
 from hanmo.core.files import open_bytes, write_atomic
 from hanmo.core.log import say
+from hanmo.core.registry import outside_source
 from hanmo.corpus.encodings import Encoding
 from hanmo.corpus.filters import FilterOptions
-from hanmo.corpus.inputs import InputFile, find_inputs
+from hanmo.corpus.inputs import READERS, InputFile, find_inputs
 from hanmo.corpus.layouts import Layout
 from hanmo.corpus.near import NearOptions
 from hanmo.corpus.paragraphs import ParagraphOptions
@@ -39,7 +40,7 @@ OnError = Literal["stop", "skip"]
 MISSING = "missing.jsonl"
 REMOTE = ("inputs", "out", "dropped")  # settings that may be URLs
 INCOMPLETE = 3  # exit code: done, but something could not be read
-_ONE_OR_MORE = ("max_line_mib", "part_chars", "max_chars", "near_ngram", "near_buckets")
+_ONE_OR_MORE = ("workers", "max_line_mib", "part_chars", "max_chars", "near_ngram", "near_buckets")
 _SHARES = ("min_chinese", "max_broken", "max_control", "max_repeated", "max_boilerplate")
 _NOT_READ = ("dropped_unreadable", "files_incomplete", "files_unknown")
 
@@ -121,7 +122,8 @@ class Config:
     part_chars: int = 700_000
     max_line_mib: int = 8
     dropped: Path | None = None
-    on_error: OnError = "stop"
+    # Whoever meets a mistake in the data may go on past it.
+    on_error: OnError = field(default="stop", metadata={"content": False})
     workers: int = 1
     executor: str = "local"
     executor_options: list[str] = field(default_factory=list[str])
@@ -144,6 +146,9 @@ def run(config: Config) -> dict[str, int | float]:
     files = _find(config, unknown)
     _refuse_out_inside(config)
     inputs = {f"{number:06d} {file.source}": file.path for number, file in enumerate(files)}
+    code = None if config.format == "auto" else outside_source(READERS, config.format)
+    if code is not None:
+        inputs["reader"] = code
 
     def made(out: Path, kind: str) -> AbstractContextManager[Build]:
         return building(out, kind=kind, config=config, inputs=inputs, overwrite=config.overwrite)
@@ -197,6 +202,11 @@ def _enter_aside(
         raise UserError(
             f"--dropped {config.dropped}: not the folder in which the interrupted run put "
             "dropped documents; repeat that one to continue, or pass --overwrite to start again"
+        )
+    if build.has_progress and not remote.exists(begun):
+        raise UserError(
+            f"--dropped {config.dropped}: the interrupted run was made without it, and what it "
+            "dropped is gone; leave --dropped out to continue, or pass --overwrite to start again"
         )
     for mark in (known, begun):
         write_atomic(mark, "")

@@ -20,7 +20,7 @@ from hanmo.annotate.silver import Split, split, without, write_sample
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.annotate.training import Options
 from hanmo.core import registry
-from hanmo.core.artifact import OtherSettingsError
+from hanmo.core.artifact import OtherSettingsError, refuse_inside
 from hanmo.core.errors import UserError, nearest
 from hanmo.core.log import say
 
@@ -146,6 +146,7 @@ def _check(config: Config) -> None:
             "nothing to learn from; expected --treebank and --ner files, --sentences folders, or a "
             "--teacher with a --corpus"
         )
+    refuse_inside(config.out, config.corpus)
     if not 0 < config.held_out < 1:
         raise UserError(f"--held-out: got {config.held_out}, expected a share between 0 and 1")
     if config.sample_chars < 0:

@@ -17,14 +17,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from hanmo.core import remote
 from hanmo.core.errors import UserError
 from hanmo.core.files import sha256, sync_folder, write_atomic, write_json
-from hanmo.core.identity import NOT_CONTENT, Tolerance, differences, plain
+from hanmo.core.identity import NOT_CONTENT, Tolerance, differences, how_settings, plain
 from hanmo.core.lock import exclusive
 from hanmo.core.urls import is_remote, shown, url_of
 
@@ -66,6 +66,11 @@ class Build:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    @property
+    def has_progress(self) -> bool:
+        """Whether a task of an earlier run is done."""
+        return any("completions" in path.parts for path in remote.listing(self.dir / STATE))
+
 
 @contextlib.contextmanager
 def building(
@@ -89,13 +94,15 @@ def building(
 
     Raises:
         UserError: `out` exists and was made with other settings, is another kind of folder, holds
-            somebody else's files, or is being written by another process.
+            an input or somebody else's files, or is being written by another process.
     """
+    refuse_inside(out, (inputs or {}).values())
     settings = plain(config)
+    outside = NOT_CONTENT | how_settings(config)
     identity = {
         "kind": kind,
         "version": FORMAT_VERSION,
-        "config": {key: settings[key] for key in settings if key not in NOT_CONTENT},
+        "config": {key: settings[key] for key in settings if key not in outside},
         "inputs": {name: digest(path) for name, path in sorted((inputs or {}).items())},
     }
     free = Tolerance.of(config)
@@ -124,11 +131,26 @@ def _built(
         yield build
     except UserError as error:
         # Whoever mends the mistake changes settings or inputs, and may start again then; a full
-        # disk or a worker that died (they have a cause) is no mistake.
-        if error.__cause__ is None and remote.is_folder(partial / STATE):
+        # disk or a worker that died (they have a cause) is no mistake. But what is done is kept.
+        is_mistake = error.__cause__ is None and remote.is_folder(partial / STATE)
+        if is_mistake and not build.has_progress:
             write_atomic(partial / STATE / _REFUSED, "")
         raise
     _finish(build, identity, out)
+
+
+def refuse_inside(out: Path, inputs: Iterable[Path]) -> None:
+    """Refuse a folder to make that is an input, or holds one: it would be replaced.
+
+    Raises:
+        UserError: it is so.
+    """
+    place = out.resolve()
+    for path in inputs:
+        if place == path.resolve() or place in path.resolve().parents:
+            raise UserError(
+                f"{out}: holds the input {path}, which it replaces; choose another --out"
+            )
 
 
 def digest(path: Path) -> str:
@@ -165,6 +187,8 @@ def read_manifest(folder: Path, kind: str | tuple[str, ...] | None = None) -> Ma
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         manifest = Manifest(**{f.name: raw[f.name] for f in dataclasses.fields(Manifest)})
+        if not (isinstance(manifest.version, int) and isinstance(manifest.files, Mapping)):
+            raise TypeError("version or files")
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: damaged manifest ({error}); make the folder again") from None
     if manifest.version > FORMAT_VERSION:

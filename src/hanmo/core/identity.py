@@ -30,12 +30,20 @@ class Tolerance:
     @classmethod
     def of(cls, config: Any) -> "Tolerance":
         """Say how runs with such settings may differ."""
-        names = NOT_CONTENT | _path_settings(config)
+        names = NOT_CONTENT | how_settings(config) | _path_settings(config)
         return cls(names, {} if isinstance(config, Mapping) else default_settings(config))
 
     def allows(self, key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
         """Whether a setting of two runs counts as the same."""
         return key in self.names or old.get(key, self.defaults.get(key)) == new.get(key)
+
+
+def how_settings(config: Any) -> frozenset[str]:
+    """Names of the fields that a dataclass marks as not changing what is made."""
+    if isinstance(config, Mapping):
+        return frozenset()
+    marked = [f.name for f in dataclasses.fields(config) if not f.metadata.get("content", True)]
+    return frozenset(marked)
 
 
 def default_settings(config: Any) -> dict[str, Any]:

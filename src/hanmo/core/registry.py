@@ -47,6 +47,18 @@ def load(package: str, name: str) -> ModuleType:
         raise UserError(f"{module}: no such module; is its folder on PYTHONPATH?") from None
 
 
+def outside_source(package: str, name: str) -> Path | None:
+    """Return the file of somebody else's plug-in; None for one of the package.
+
+    What a stage makes depends on it as on any other input.
+
+    Raises:
+        UserError: as `load`.
+    """
+    file = load(package, name).__file__
+    return None if file is None or Path(file).parent == _folder(package) else Path(file)
+
+
 def summary(package: str, name: str) -> str:
     """First line of a plug-in's docstring, read from its source without importing it."""
     path = _folder(package) / f"{name.replace('-', '_')}.py"

@@ -1,14 +1,15 @@
 """From the paths of the command line to the list of files to read, each with a name of its own.
 
-A folder stands for the files below it, in the order of their names; those that start with "."
-are passed over. The name begins the ids of the file's documents: `wiki.txt.xz` gives `wiki-0`,
-`wiki-1`, …; files of one stem in several folders are told apart by their folders (`AA-wiki`).
+A folder stands for the files below it, links to files and folders followed, in the order of their
+names; those that start with "." are passed over. The name begins the ids of the file's documents:
+`wiki.txt.xz` gives `wiki-0`, `wiki-1`, …; files of one stem in several folders are told apart by
+their folders (`AA-wiki`).
 
     find_inputs([Path("raw")])    # [InputFile(path=raw/wiki.txt.xz, name="wiki")]
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,9 @@ from hanmo.core import registry, remote
 from hanmo.core.artifact import is_ours, read_manifest
 from hanmo.core.errors import UserError
 from hanmo.core.files import COMPRESSIONS, format_suffix, stem
+from hanmo.core.urls import is_remote
+
+Refuse = Callable[[Path, UserError], None]
 
 READERS = "hanmo.corpus.readers"
 AUTO = "auto"
@@ -51,18 +55,25 @@ def find_inputs(
     Args:
         paths: Files and folders.
         form: Format of all files; "auto" goes by their suffixes.
-        unknown: Called with a file whose suffix is unknown, which is then left out; without it
-            such a file is an error.
+        unknown: Called with a file whose suffix is unknown, a broken link or a folder that cannot
+            be read, which is then left out; without it such a thing is an error.
 
     Raises:
-        UserError: Nothing given, a path does not exist, a folder holds no file, a file's suffix
-            is unknown, its name is not UTF-8, one file is named twice, or there is no such format.
+        UserError: Nothing given, a path does not exist, a folder holds no file or cannot be read, a
+            file's suffix is unknown, its name is not UTF-8, one file is named twice, or there is no
+            such format.
     """
+
+    def refuse(path: Path, error: UserError) -> None:
+        if unknown is None:
+            raise error
+        unknown(path, error)
+
     if form != AUTO:
         registry.load(READERS, form)
     if not paths:
         raise UserError("no input: give at least one file or folder of text")
-    found = [(file, relative) for path in paths for file, relative in _expand(path)]
+    found = [(file, relative) for path in paths for file, relative in _expand(path, refuse)]
     _refuse_repeats([file for file, _ in found])
     _refuse_names([file for file, _ in found])
     formats: dict[Path, str] = {}
@@ -70,9 +81,7 @@ def find_inputs(
         try:
             formats[file] = _format(file) if form == AUTO else form
         except UserError as error:
-            if unknown is None:
-                raise
-            unknown(file, error)
+            refuse(file, error)
     stems = Counter(stem(file) for file, _ in found)
     inputs = [
         InputFile(
@@ -91,7 +100,7 @@ def find_inputs(
     ]
 
 
-def _expand(path: Path) -> list[tuple[Path, Path]]:
+def _expand(path: Path, refuse: Refuse) -> list[tuple[Path, Path]]:
     """Return (file, its path below the folder asked for)."""
     if remote.is_file(path):
         return [(path, Path(path.name))]
@@ -102,11 +111,34 @@ def _expand(path: Path) -> list[tuple[Path, Path]]:
             f"{path}: a folder of kind {read_manifest(path).kind!r} that hanmo made; expected raw "
             "text"
         )
-    below = [Path(file.relative_to(path)) for file in remote.listing(path)]
+    files = remote.listing(path) if is_remote(path) else sorted(_local_files(path, refuse, ()))
+    below = [Path(file.relative_to(path)) for file in files]
     shown = [file for file in below if not any(part.startswith(".") for part in file.parts)]
     if not shown:
         raise UserError(f"{path}: the folder holds no file; expected text to read")
     return [(path / file, file) for file in shown]
+
+
+def _local_files(folder: Path, refuse: Refuse, above: tuple[Path, ...]) -> Iterator[Path]:
+    """Yield the files below a folder; a link back to a folder above it is not followed."""
+    here = folder.resolve()
+    if here in above:
+        refuse(folder, UserError(f"{folder}: a link to a folder above it; remove the link"))
+        return
+    try:
+        children = list(folder.iterdir())
+    except OSError as error:
+        refuse(folder, UserError(f"{folder}: cannot be read ({error.strerror})"))
+        return
+    for child in children:
+        if child.name.startswith("."):
+            continue
+        if child.is_dir():
+            yield from _local_files(child, refuse, (*above, here))
+        elif child.exists():
+            yield child
+        else:
+            refuse(child, UserError(f"{child}: a link to nothing; remove or mend it"))
 
 
 def _long_name(file: Path, relative: Path) -> str:

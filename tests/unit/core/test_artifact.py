@@ -189,6 +189,49 @@ def test_who_mends_a_mistake_may_start_again(tmp_path: Path, cause: OSError | No
     assert contents(out).keys() == {"2.txt", "manifest.json"}
 
 
+def test_a_mistake_does_not_cost_what_is_done(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with (
+        pytest.raises(UserError, match="not UTF-8"),
+        building(out, kind=KIND, config={"seed": 1}) as build,
+    ):
+        done = build.state_dir / "tasks" / "completions" / "00000"
+        done.parent.mkdir(parents=True)
+        done.touch()
+        raise UserError("a.txt:3: not UTF-8")
+    with (
+        pytest.raises(UserError, match="left by an interrupted run with other settings"),
+        building(out, kind=KIND, config={"seed": 2}),
+    ):
+        pass
+    with building(out, kind=KIND, config={"seed": 1}) as build:
+        assert build.has_progress
+
+
+@pytest.mark.parametrize("inside", ["", "corpus", "a/b"])
+def test_an_output_never_replaces_an_input(tmp_path: Path, inside: str) -> None:
+    source = tmp_path / "out" / inside
+    make(source)
+    with (
+        pytest.raises(UserError, match="holds the input"),
+        building(tmp_path / "out", kind=KIND, config={}, inputs={"x": source}, overwrite=True),
+    ):
+        pass
+    assert contents(source)["a.txt"] == "a.txt 1"
+
+
+def test_marked_settings_do_not_matter(tmp_path: Path) -> None:
+    @dataclasses.dataclass
+    class Marked:
+        seed: int
+        on_error: str = dataclasses.field(default="stop", metadata={"content": False})
+
+    for on_error in ("stop", "skip"):
+        with building(tmp_path / "out", kind=KIND, config=Marked(1, on_error)) as build:
+            assert build.finished == (on_error == "skip")
+    assert "on_error" not in read_manifest(tmp_path / "out").config
+
+
 def test_a_mistake_that_was_mended_is_forgotten(tmp_path: Path) -> None:
     def end(error: BaseException, seed: int) -> None:
         with (

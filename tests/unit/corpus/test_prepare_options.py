@@ -253,6 +253,40 @@ def test_dropped_documents_are_as_old_as_the_corpus(raw: Path, tmp_path: Path) -
         assert not list(tmp_path.glob("*.partial"))
 
 
+def test_a_run_that_met_a_mistake_goes_on_past_it(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    written(raw, "a.jsonl", [OTHER, RIVER])
+    written(raw, "b.jsonl", [f"{RIVER}二"])
+    with (raw / "b.jsonl").open("ab") as stream:
+        stream.write(b"{no json\n")
+    config = Config([raw / "a.jsonl", raw / "b.jsonl"], tmp_path / "out", format="json")
+    # Groups of a size that each file is one.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hanmo.corpus.spool.GROUP_BYTES", 1)
+        with pytest.raises(UserError, match="not JSON"):
+            run(config)
+        kept = tmp_path / "out.partial" / ".state" / "1-clean" / "completions" / "00000"
+        made = kept.stat().st_mtime_ns
+        with pytest.raises(UserError, match="was made without it, and what it dropped is gone"):
+            run(replace(config, on_error="skip", dropped=tmp_path / "dropped"))
+        assert kept.stat().st_mtime_ns == made
+        with pytest.raises(UserError, match="other settings"):
+            run(replace(config, on_error="skip", min_chars=3))
+        counts = run(replace(config, on_error="skip"))
+    assert (counts["kept"], counts["dropped_unreadable"], counts["exit_code"]) == (3, 1, 3)
+
+
+def test_a_reader_of_ones_own_is_an_input(raw: Path, tmp_path: Path) -> None:
+    reader = tmp_path / "own.py"
+    code = "from hanmo.corpus.readers.json import SUFFIXES, read\n"
+    reader.write_text(code, encoding="utf-8")
+    config = Config([raw], tmp_path / "out", format=str(reader))
+    run(config)
+    reader.write_text(code + "# changed\n", encoding="utf-8")
+    with pytest.raises(UserError, match="the input reader holds something else"):
+        run(config)
+
+
 def test_real_text_has_hardly_any_boilerplate_or_misread_lines(
     data_dir: Path, tmp_path: Path
 ) -> None:

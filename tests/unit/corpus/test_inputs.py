@@ -1,0 +1,51 @@
+"""Folders of raw text with links in them: nothing is left out without a word."""
+
+from pathlib import Path
+
+import pytest
+
+from hanmo.core.errors import UserError
+from hanmo.corpus.inputs import find_inputs
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    for name in ("raw/a.txt", "elsewhere/deep/b.txt", "raw/.hidden.txt", "other.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("长江流入东海。\n", encoding="utf-8")
+    (tmp_path / "raw" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "raw" / "c.txt").symlink_to(tmp_path / "other.txt")
+    return tmp_path / "raw"
+
+
+def test_links_are_followed(raw: Path) -> None:
+    found = find_inputs([raw])
+    assert [one.source for one in found] == ["a.txt", "c.txt", "linked/deep/b.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "told"),
+    [("x.txt", "nowhere", "x.txt: a link to nothing"), ("up", ".", "up: a link to a folder above")],
+)
+def test_links_that_lead_nowhere_are_told(raw: Path, name: str, target: str, told: str) -> None:
+    (raw / name).symlink_to(raw / target)
+    with pytest.raises(UserError, match=told):
+        find_inputs([raw])
+    errors: list[str] = []
+    found = find_inputs([raw], unknown=lambda path, error: errors.append(f"{path.name} {error}"))
+    assert len(found) == 3
+    assert len(errors) == 1 and told in errors[0]
+
+
+def test_a_folder_that_cannot_be_read_is_told(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Path.iterdir
+
+    def iterdir(path: Path):
+        if path.name == "deep":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(UserError, match="deep: cannot be read"):
+        find_inputs([raw])
