@@ -2,8 +2,8 @@
 
 Wiki, news and technology texts are repeated, each copy with other document ids and a line of its
 own, to the sizes asked for. Every stage is a process of its own, with --workers below it; processor
-time, start-up included, and the largest resident memory of one process are the system's. Beside
-them jieba.posseg on part of the same text, in turn with the stages. google-research/bert's
+time, start-up included, and the memory of all its processes are the system's. Beside them
+jieba.posseg on part of the same text, in turn with the stages. google-research/bert's
 create_pretraining_data.py, which does not segment, makes 0.17 million characters a second (facts
 measured elsewhere, not here).
 
@@ -116,16 +116,36 @@ def write_raw(data: Path, path: Path, n_bytes: int) -> int:
 
 
 def run(*words: str) -> tuple[float, float, float]:
-    """Run a command; returns wall and processor seconds and the largest resident memory in MiB."""
+    """Run a command; returns wall seconds, processor seconds and the peak of its memory in MiB.
+
+    Memory is what all its processes hold together, looked at ten times a second; pages that they
+    share are counted for each.
+    """
     command = [sys.executable, "-m", *words]
     begin = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    seconds = peak = 0.0
+    while process.poll() is None:
+        now, mib = _session(process.pid)
+        seconds, peak = max(seconds, now), max(peak, mib)
+        time.sleep(0.1)
     if process.returncode:
         raise SystemExit(f"failed: {' '.join(command)}")
-    wall = time.perf_counter() - begin
-    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return time.perf_counter() - begin, seconds, peak
+
+
+def _session(leader: int) -> tuple[float, float]:
+    """Return processor seconds and MiB of all processes of a session, dead children included."""
+    ticks = pages = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        if int(fields[3]) == leader:
+            ticks += sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime
+            pages += int(fields[21])
+    return ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def posseg(raw: Path, n_chars: int) -> float:
