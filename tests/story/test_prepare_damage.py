@@ -216,7 +216,10 @@ def test_a_document_without_end_is_not_held_whole(tmp_path: Path) -> None:
 HUNGRY = '''
 """JSON lines, but what is called victim kills its process, or asks for too much memory."""
 import os, signal
+from pathlib import Path
 from hanmo.corpus.readers.json import SUFFIXES, read as read_json
+
+MENDED = Path(__file__).with_suffix(".mended").exists()
 
 def read(path, options):
     for number, item in enumerate(read_json(path, options)):
@@ -240,10 +243,7 @@ def test_a_worker_out_of_memory_costs_its_files_and_names_them(
         assert (raw / f"{name}.jsonl").stat().st_size > 2 * MEBIBYTE
     words = [raw, "--format", reader, "--workers", workers]
 
-    def write_reader(*, mended: bool) -> None:
-        reader.write_text(f"HOW, MENDED = {how!r}, {mended}\n{HUNGRY}")
-
-    write_reader(mended=False)
+    reader.write_text(f"HOW = {how!r}\n{HUNGRY}")
     done = hanmo(*words, "--out", tmp_path / "out")
     assert done.returncode == 2
     last = done.stderr.splitlines()[-1]
@@ -253,7 +253,7 @@ def test_a_worker_out_of_memory_costs_its_files_and_names_them(
     assert not (tmp_path / "out").exists()
     state = tmp_path / "out.partial" / ".state" / "1-clean"
     assert len(list((state / "completions").iterdir())) == 3, "the others went on"
-    write_reader(mended=True)
+    reader.with_suffix(".mended").touch()  # not in its code, which is an input
     assert hanmo(*words, "--out", tmp_path / "out").returncode == 0
     assert hanmo(*words, "--out", tmp_path / "whole").returncode == 0
     assert content(tmp_path / "out") == content(tmp_path / "whole")
