@@ -155,7 +155,7 @@ def test_names_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
 
 
 def test_auto_is_resolved_for_text_only(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("一。\n\n二。\n", encoding="utf-8")
+    (tmp_path / "a.txt").write_text("一。\n\n二。\n" * 200, encoding="utf-8")
     (tmp_path / "b.jsonl").touch()
     text, records = find_inputs([tmp_path])
     assert resolve(text, ReadOptions()) == (ReadOptions(layout="sentences"), "sentences")

@@ -1,5 +1,6 @@
 """Cutting text into documents: every layout gives back what was written in it."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hanmo.core.errors import UserError
+from hanmo.core.files import read_lines
 from hanmo.corpus.layouts import SAMPLE_LINES, Line, cut, detect
 
 PARAGRAPHS = st.lists(
@@ -52,10 +54,21 @@ def test_sentences_are_joined_with_a_blank_only_between_latin_ones() -> None:
 
 
 def test_one_sentence_a_line_is_seen() -> None:
-    sentences = "他来了。\n她说：“走吧！”\n标题\n\n" * 50
+    sentences = "他来了。\n她说：“走吧！”\n标题\n\n" * 150
     paragraphs = "他来了。她走了。\n她说：“走吧！”然后走了。\n\n" * 50
     assert detect(numbered(sentences), Path("a.txt")) == "sentences"
     assert detect(numbered(paragraphs), Path("a.txt")) == "paragraphs"
+    # So few lines may as well be short paragraphs, and then the breaks would be lost.
+    assert detect(numbered(sentences[: len(sentences) // 2]), Path("a.txt")) == "paragraphs"
+
+
+def test_statutes_are_paragraphs_however_they_are_cut(data_dir: Path) -> None:
+    lines = [line for _, line in read_lines(data_dir / "raw" / "laws.txt.xz")]
+    ends = [n for n, line in enumerate(lines) if not line.strip()]
+    for few in (2, 5, 20):
+        starts = [0, *(n + 1 for n in ends[::few])]
+        for start, end in pairwise([*starts, len(lines)]):
+            assert detect(enumerate(lines[start:end], 1), Path("laws.txt")) == "paragraphs"
 
 
 def test_one_document_without_blank_lines_is_paragraphs_unless_it_is_long() -> None:

@@ -217,6 +217,18 @@ def test_a_row_is_named_by_its_first_line(tmp_path: Path) -> None:
     assert errors(found)[0].startswith(f"{path}:5: 3 columns")
 
 
+@pytest.mark.parametrize("closed", ["", '9,"四"\n'])
+def test_an_open_quote_costs_its_own_row(tmp_path: Path, closed: str) -> None:
+    path = tmp_path / "a.csv"
+    rows = "".join(f"{n},行{n}\n" for n in range(3, 8))
+    path.write_text(f'id,text\n1,"一"\n2,"二\n{rows}{closed}', "utf-8")
+    found = read(path)
+    expected = ["一", None, *(f"行{n}" for n in range(3, 8)), *(["四"] if closed else [])]
+    assert texts(found) == expected
+    assert errors(found)[0].startswith(f"{path}:3: not CSV: ")
+    assert errors(found)[0].endswith("is a quote left open?")
+
+
 def test_a_row_that_is_not_utf8_costs_itself(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     raw = pyarrow.array([TEXTS[0].encode(), b"\xd6\xd0\xce\xc4", TEXTS[1].encode()])

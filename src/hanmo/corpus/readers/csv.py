@@ -7,6 +7,7 @@ which row is wrong. A TSV (`.tsv`, `.tab`) is separated by tabs; its quotes are 
 """
 
 import csv
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,46 +34,81 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
         UserError: No header, or no such column.
     """
     csv.field_size_limit(max(options.max_line_mib, RECORD_MIB) * MEBIBYTE)
-    wrong: list[UserError] = []
+    source = _Lines(lines(path, options, records=True))
     delimiter = "," if format_suffix(path).lower() == ".csv" else "\t"
-    rows = csv.reader(_marked(path, options, wrong), delimiter=delimiter, strict=True)
-    _, header = _next(rows, path)
-    if not isinstance(header, list) or wrong:
-        raise wrong[0] if wrong else UserError(f"{path}: no header line; expected column names")
+    rows = csv.reader(source, delimiter=delimiter, strict=True)
+    header, _ = _next(rows, source, path)
+    if not isinstance(header, list) or source.wrong:
+        raise source.wrong or UserError(f"{path}: no header line; expected column names")
     for flag, key in (("--text-key", options.text_key), ("--id-key", options.id_key)):
         if key is not None and key not in header:
             raise missing_key(f"{path}:1", key, header, flag)
     while True:
-        number, row = _next(rows, path)
+        row, number = _next(rows, source, path)
         if row is None:
             return
-        yield _item(row, header, options, f"{path}:{number}", wrong)
-        wrong.clear()
+        item = _item(row, header, options, f"{path}:{number}", source.wrong)
+        if isinstance(row, UserError) and len(source.taken) > 1:
+            # Most likely a quote was left open, and the rows behind it are in order.
+            last = number + len(source.taken) - 1
+            item = Unreadable(UserError(f"{row}; read to line {last}: is a quote left open?"))
+            source.give_back()
+            rows = csv.reader(source, delimiter=delimiter, strict=True)
+        yield item
 
 
-def _marked(path: Path, options: ReadOptions, wrong: list[UserError]) -> Iterator[str]:
-    for _, line in lines(path, options, records=True):
+class _Lines:
+    """The lines of a file for csv's reader, which can be given back.
+
+    Attributes:
+        number: of the last line that was taken.
+        taken: the lines of the row that is being read.
+        wrong: what is wrong with one of them, if something is.
+    """
+
+    def __init__(self, source: Iterator[tuple[int, str | UserError]]) -> None:
+        self._source = source
+        self._given_back: deque[tuple[int, str | UserError]] = deque()
+        self.number = 0
+        self.taken: list[tuple[int, str | UserError]] = []
+        self.wrong: UserError | None = None
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        one = self._given_back.popleft() if self._given_back else next(self._source)
+        self.taken.append(one)
+        self.number, line = one
         if isinstance(line, UserError):
-            wrong.append(line)
-            yield "\ufffd\n"
-        else:
-            yield line + "\n"
+            self.wrong = self.wrong or line
+            return "\ufffd\n"
+        return line + "\n"
+
+    def start_row(self) -> None:
+        """Forget the lines of the row before."""
+        self.taken, self.wrong = [], None
+
+    def give_back(self) -> None:
+        """Have all lines of the row but the first read again."""
+        self._given_back.extendleft(reversed(self.taken[1:]))
 
 
-def _next(rows: Any, path: Path) -> tuple[int, list[str] | UserError | None]:
-    """Return where the next row that is not blank begins, and it, or what is wrong with it.
+def _next(rows: Any, source: _Lines, path: Path) -> tuple[list[str] | UserError | None, int]:
+    """Return the next row that is not blank, or what is wrong with it, and where it begins.
 
     At the end the row is None.
     """
     while True:
-        number = rows.line_num + 1
+        source.start_row()
         try:
             row = next(rows, None)
         except csv.Error as error:
+            number = source.taken[0][0]
             text = f'{path}:{number}: not {_name(path)}: {error}; quote fields with "…"'
-            return number, UserError(text)
+            return UserError(text), number
         if row is None or row:
-            return number, row
+            return row, source.taken[0][0] if source.taken else source.number
 
 
 def _item(
@@ -80,10 +116,10 @@ def _item(
     header: list[str],
     options: ReadOptions,
     where: str,
-    wrong: list[UserError],
+    wrong: UserError | None,
 ) -> Item:
-    if wrong:
-        return Unreadable(wrong[0])
+    if wrong is not None:
+        return Unreadable(wrong)
     if isinstance(row, UserError):
         return Unreadable(row)
     if len(row) != len(header):
