@@ -10,16 +10,12 @@ invisible characters, no heavy normalisation): letters, width and script stay as
 import html
 import re
 
-from hanmo.text.normalize import normalize
+from hanmo.text.normalize import n_dropped, normalize
 
 _HIDDEN = re.compile(r"<!--.*?-->|<(script|style)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _BLOCK = re.compile(
     r"</?(?:p|br|div|li|ul|ol|tr|td|th|table|h[1-6]|blockquote|section|article)(?:\s[^<>]*)?/?>",
     re.IGNORECASE,
-)
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-    "\ufff9-\ufffb\ufffd]"
 )
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|<![A-Za-z][^<>]*>")
 
@@ -40,4 +36,4 @@ def clean(text: str, *, strip_html: bool = False) -> str:
 
 def invisible_characters(text: str) -> int:
     """Count the control, zero-width and replacement characters, which `clean` leaves out."""
-    return len(_INVISIBLE.findall(text))
+    return n_dropped(text)

@@ -24,12 +24,18 @@ def _item(line: str, options: ReadOptions, where: str) -> Item:
     try:
         record = json.loads(line)
     except json.JSONDecodeError as error:
-        return Unreadable(UserError(f"{where}: not JSON: {error.msg} at column {error.colno}"))
+        told = f"{where}: not JSON: {error.msg} at column {error.colno}"
+        if line.strip() in "[{":
+            told += "; expected one object a line (for a list: jq -c '.[]' FILE)"
+        return Unreadable(UserError(told))
     except ValueError as error:  # a number of thousands of digits
         return Unreadable(UserError(f"{where}: JSON that cannot be read: {error}"))
     except RecursionError:
         return Unreadable(UserError(f"{where}: JSON nested too deeply to be read"))
     if not isinstance(record, Mapping):
         kind = type(record).__name__
-        return Unreadable(UserError(f"{where}: got {kind}, expected a JSON object a line"))
+        told = f"{where}: got {kind}, expected a JSON object a line"
+        if isinstance(record, list):
+            told += " (for a list: jq -c '.[]' FILE)"
+        return Unreadable(UserError(told))
     return row_of(record, options, where)

@@ -44,8 +44,9 @@ def encode_documents(
 
     Returns:
         The documents (sentences without pieces, and documents without sentences, are left out),
-        and counts: documents, sentences, empty_sentences, words, unaligned_words, pieces,
-        unknown_pieces, and for each layer the words that have a label (labels_pos, …).
+        and counts: documents, sentences, empty_sentences, empty_documents where there are any,
+        words, unaligned_words, pieces, unknown_pieces, and for each layer the words that have a
+        label (labels_pos, …).
 
     Raises:
         UserError: a label that is not in its tag set, words outside their text, or labels that
@@ -88,6 +89,8 @@ def encode_columns(
     )
     documents = Documents(ids, word_starts, *starts, layers)
     counts["documents"] = len(documents.document_starts) - 1
+    if empty := document + 1 - counts["documents"]:
+        counts["empty_documents"] = empty
     counts["sentences"] = len(documents.sentence_starts) - 1
     counts["pieces"] = len(documents.ids)
     return documents, counts

@@ -77,8 +77,17 @@ def normalize_all(texts: Sequence[str]) -> list[str]:
     return [clean.text[start + 1 : end] for start, end in pairwise(bounds)] if texts else []
 
 
+def n_dropped(text: str) -> int:
+    """Return how many characters `normalize` leaves out, white space and line ends aside."""
+    return int((_KINDS.of(_codes(text)) == _DROP).sum())
+
+
+def _codes(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
 def _clean(text: str) -> Normalized:
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    codes = _codes(text)
     kinds = _KINDS.of(codes)
     kinds[:-1][(codes[:-1] == ord("\r")) & (codes[1:] == ord("\n"))] = _DROP
     places = np.flatnonzero(kinds != _DROP)

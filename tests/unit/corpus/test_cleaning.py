@@ -1,10 +1,11 @@
 """Cleaning: markup goes when asked, paragraphs stay, and cleaning twice changes nothing."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hanmo.corpus.cleaning import clean
+from hanmo.corpus.cleaning import clean, invisible_characters
+from hanmo.text.normalize import normalize
 
 
 @settings(deadline=None)  # the first call compiles the patterns
@@ -23,6 +24,16 @@ def test_chinese_text_stays_as_it_is() -> None:
 
 def test_white_space_and_invisible_characters() -> None:
     assert clean("\u3000\u3000中\u200b文\t \tword\r\n\r\n\u00a0\n二\ufeff ") == "中文 word\n二"
+
+
+@given(st.characters())
+@example("\U000e0067")  # a tag of flags
+@example("\u0601")  # an Arabic sign before numbers
+@example("\ud800")
+@example("\ufffd")
+def test_all_that_goes_is_counted(char: str) -> None:
+    goes = normalize(f"字{char}字").text == "字字"
+    assert invisible_characters(char) == goes
 
 
 @pytest.mark.parametrize(

@@ -239,6 +239,15 @@ def test_a_row_that_is_not_utf8_costs_itself(tmp_path: Path) -> None:
     assert errors(found) == [f"{path}: row 2: not UTF-8: byte 0 of it"]
 
 
+@pytest.mark.parametrize("key", ["text_key", "id_key"])
+def test_a_column_of_times_is_no_text_and_no_id(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "a.parquet"
+    times = pyarrow.array([1, 2**62], pyarrow.timestamp("ns"))  # the latter is no Python time
+    parquet.write_table(pyarrow.table({"text": TEXTS[:2], "when": times}), path)
+    with pytest.raises(UserError, match=r"a\.parquet: column 'when' holds timestamp.*expected str"):
+        list(read(path, **{key: "when"}))
+
+
 @pytest.mark.parametrize("group", [0, 3, 5])
 def test_a_damaged_row_group_costs_itself(tmp_path: Path, group: int) -> None:
     path = tmp_path / "a.parquet"

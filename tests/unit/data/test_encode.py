@@ -127,6 +127,7 @@ def test_documents_end_where_the_id_changes_and_empty_ones_are_left_out() -> Non
         "documents": 2,
         "sentences": 3,
         "empty_sentences": 2,
+        "empty_documents": 1,
         "words": 3,
         "unaligned_words": 0,
         "pieces": 5,

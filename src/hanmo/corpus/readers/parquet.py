@@ -31,7 +31,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
             raise
         raise UserError(f"{path}: not a Parquet file ({_short(error)})") from None
     with table:
-        columns = _columns(table.schema_arrow.names, options, path)
+        columns = _columns(table.schema_arrow, options, path)
         begin = 0
         for group in range(table.num_row_groups):
             n_rows = table.metadata.row_group(group).num_rows
@@ -86,12 +86,30 @@ def _record(row: Any) -> dict[str, Any] | UnicodeDecodeError:
     return record
 
 
-def _columns(present: list[str], options: ReadOptions, path: Path) -> list[str]:
+def _columns(schema: Any, options: ReadOptions, path: Path) -> list[str]:
     keys = {"--text-key": options.text_key, "--id-key": options.id_key}
     for flag, key in keys.items():
-        if key is not None and key not in present:
-            raise missing_key(f"{path}", key, present, flag)
+        if key is None:
+            continue
+        if key not in schema.names:
+            raise missing_key(f"{path}", key, schema.names, flag)
+        kind = schema.field(key).type
+        if not _fits(kind, is_id=flag == "--id-key"):
+            raise UserError(
+                f"{path}: column {key!r} holds {kind}, expected strings; name another one with "
+                f"{flag}"
+            )
     return [key for key in keys.values() if key is not None]
+
+
+def _fits(kind: Any, *, is_id: bool) -> bool:
+    """Whether a column of this type may hold texts, or ids; one of nulls is told row by row."""
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    is_text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    return bool(is_text or types.is_null(kind) or (is_id and types.is_integer(kind)))
 
 
 def _short(error: Exception) -> str:
