@@ -28,6 +28,7 @@ from hanmo.cli import main
 from hanmo.core import files, registry
 from hanmo.core.artifact import read_manifest
 from hanmo.core.errors import UserError
+from process_cases import disk
 
 TEXT = "".join(path.read_text(encoding="utf-8") + "\n" for path in samples.text_files()[:6])
 COMMANDS = registry.names("hanmo.commands")
@@ -611,13 +612,8 @@ def test_every_command_that_takes_a_folder_is_tried() -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of one MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.call(command):
-        pytest.skip("cannot mount a small disk here (not root)")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with disk(tmp_path / "disk", 1) as folder:
+        yield folder
 
 
 def _stages(road: Road, out: Path) -> dict[str, list[object]]:

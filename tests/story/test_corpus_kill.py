@@ -5,34 +5,15 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from hanmo.core.artifact import verify
+from process_cases import SLOW, hanmo
 
-SLOW = '''
-"""An annotator that takes its time, so that a kill finds it at work."""
-import dataclasses, os, time
-from hanmo.annotate.annotators.jieba import Annotator as Quick
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Annotator:
-    @property
-    def layers(self):
-        return ("pos",)
-
-    def annotate(self, texts):
-        time.sleep(float(os.environ.get("SECONDS_A_BATCH", "0")))
-        return Quick().annotate(texts)
-'''
 N_PARTS = 12
-
-
-def hanmo(*words: object) -> list[str]:
-    return [sys.executable, "-m", "hanmo", *map(str, words)]
 
 
 def done(*words: object) -> None:

@@ -7,7 +7,6 @@ import gzip
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from pyarrow import parquet
 
 from hanmo.core.artifact import verify
 from hanmo.core.files import MEBIBYTE, json_lines
+from process_cases import disk
 
 FULL = ["--near-duplicates", "0.8", "--dedup-paragraphs", "20", "--max-line-documents", "50"]
 FULL += ["--strip-boilerplate", "--part-chars", "20000"]
@@ -262,13 +262,8 @@ def test_a_worker_out_of_memory_costs_its_files_and_names_them(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of four MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.call(command):
-        pytest.skip("cannot mount a small disk here (not root)")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with disk(tmp_path / "disk", 4) as folder:
+        yield folder
 
 
 def test_a_disk_that_is_full_again_and_again(tmp_path: Path, small_disk: Path) -> None:

@@ -26,7 +26,7 @@ from hanmo.core.log import say
 from hanmo.core.registry import outside_source
 from hanmo.corpus.encodings import Encoding
 from hanmo.corpus.filters import FilterOptions
-from hanmo.corpus.inputs import READERS, InputFile, find_inputs
+from hanmo.corpus.inputs import AUTO, READERS, InputFile, find_inputs
 from hanmo.corpus.layouts import Layout
 from hanmo.corpus.near import NearOptions
 from hanmo.corpus.paragraphs import ParagraphOptions
@@ -98,7 +98,7 @@ class Config:
 
     inputs: list[Path] = field(metadata={"positional": True})
     out: Path
-    format: str = "auto"
+    format: str = AUTO
     encoding: Encoding = "utf-8"
     layout: Layout = "auto"
     text_key: str = "text"
@@ -146,7 +146,7 @@ def run(config: Config) -> dict[str, int | float]:
     files = _find(config, unknown)
     _refuse_out_inside(config)
     inputs = {f"{number:06d} {file.source}": file.path for number, file in enumerate(files)}
-    code = None if config.format == "auto" else outside_source(READERS, config.format)
+    code = None if config.format == AUTO else outside_source(READERS, config.format)
     if code is not None:
         inputs["reader"] = code
 

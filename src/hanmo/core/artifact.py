@@ -147,7 +147,7 @@ def refuse_inside(out: Path, inputs: Iterable[Path]) -> None:
     """
     place = out.resolve()
     for path in inputs:
-        if place == path.resolve() or place in path.resolve().parents:
+        if path.resolve().is_relative_to(place):
             raise UserError(
                 f"{out}: holds the input {path}, which it replaces; choose another --out"
             )
