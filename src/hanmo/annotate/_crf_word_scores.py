@@ -1,8 +1,9 @@
 """Scores of parts of speech, entity labels and relations of many sentences, from tables.
 
 In: words, then their parts of speech. Out: float32 arrays of emission scores, equal to what
-CRFsuite adds up from the attributes of `_crf_features`. What a word says of itself and of its
-neighbours are table rows, made when the word is first met; the rest are `TagTables`.
+CRFsuite adds up from the attributes of `_crf_features`, but for signs that the model never saw:
+they lean to wp, O and WP. What a word says of itself and of its neighbours are table rows, made
+when the word is first met; the rest are `TagTables`.
 Shapes: N words of all sentences, L labels. In flat arrays an edge (row 0, tag 0) stands before and
 after each sentence.
 
@@ -26,6 +27,8 @@ from hanmo.annotate._crf_tag_tables import AFTER_NUMBERS, BEFORE_NUMBERS, TagTab
 from hanmo.annotate._crf_weights import Weights
 
 _MOST_WORDS = 50_000  # kept with their scores; then the table is begun again
+_OF_SIGNS = ("wp", "O", "WP")  # what a sign is in the three layers
+_LEANING = 64  # above what attributes add up to, and small enough for float32
 
 
 class WordScorer:
@@ -41,6 +44,11 @@ class WordScorer:
         self._slices = [slice(start, end) for start, end in pairwise(bounds)]
         names = {n for w in layers for n in w.attributes if n[:1] in WORD_TEMPLATES}
         self._attributes = {name: i for i, name in enumerate(sorted(names), 1)}
+        self._of_signs = [
+            start + weights.labels.index(label)
+            for weights, label, start in zip(layers, _OF_SIGNS, bounds.tolist(), strict=False)
+            if label in weights.labels
+        ]
         # The weights of all layers side by side; row 0 is that of unknown attributes.
         self._state = np.zeros((len(names) + 1, bounds[-1]), dtype=np.float32)
         for weights, columns in zip(layers, self._slices, strict=True):
@@ -100,10 +108,20 @@ class WordScorer:
             self._names = np.concatenate([self._names, np.zeros_like(self._names)])
         sums = np.add.reduceat(self._state[attributes], bounds, axis=0)
         self._table[first:after] = sums.reshape(len(forms), 3, -1)
+        unseen = [i for i, form in enumerate(forms, first) if self._is_unseen_sign(form)]
+        self._table[np.ix_(unseen, [0], self._of_signs)] += _LEANING
         self._names[first:after] = [
             (self._names_before.get(form, 0), self._names_after.get(form, 0)) for form in forms
         ]
         self._rows.update(zip(forms, range(first, after), strict=True))
+
+    def _is_unseen_sign(self, form: str) -> bool:
+        """Tell whether a word is of signs alone (！！, emoji) and the model never saw it.
+
+        The attributes of such a word are those of any rare word, and most rare words are names.
+        """
+        is_sign = not any(map(str.isalnum, form))
+        return is_sign and word_attributes(form)[0][0] not in self._attributes
 
     def _of_words(self, layer: int, rows: np.ndarray) -> np.ndarray:
         own, to_next, to_previous = (self._table[:, k, self._slices[layer]] for k in range(3))

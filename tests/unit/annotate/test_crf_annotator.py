@@ -133,3 +133,20 @@ def test_floors_on_the_test_part_of_the_treebank(data_dir: Path) -> None:
     assert scores["ner"]["gold_words"]["f1"] >= FLOORS["ner"]
     # The report that was made in training is this one.
     assert json.loads((SHIPPED / "report.json").read_text(encoding="utf-8")) == scores
+
+
+@given(st.text(alphabet="😀👍🏽❤\u200d🇨🇳~^*★→！。、_＋", min_size=1, max_size=12))
+def test_signs_that_the_model_never_saw_are_no_names(signs: str) -> None:
+    (sentence,) = Annotator().annotate([f"我喜欢北京{signs}"])
+    for number, form in enumerate(sentence.forms):
+        if set(form) <= set(signs):
+            assert sentence.layers["pos"][number] == "wp", form
+            assert sentence.layers["ner"][number] == "O", form
+            assert sentence.layers["dep"][number] == "WP", form
+
+
+def test_a_sentence_of_signs_has_its_root() -> None:
+    (sentence,) = Annotator().annotate(["😀👍"])
+    assert set(sentence.layers["pos"]) == {"wp"}
+    assert set(sentence.layers["ner"]) == {"O"}
+    assert sorted(set(sentence.layers["dep"])) in (["HED"], ["HED", "WP"])
