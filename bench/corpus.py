@@ -94,7 +94,7 @@ def documents(data: Path) -> Iterator[str]:
     read = []
     for name in SOURCES:
         path = next((data / "raw").glob(f"{name}.txt*"))
-        layout = detect(read_lines(path), path)
+        layout, _ = detect(read_lines(path), path)
         read += list(cut(read_lines(path), layout))
     copy = 0
     while True:

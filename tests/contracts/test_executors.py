@@ -257,23 +257,12 @@ def test_slurm_finds_its_jobs_again(
         ("slurm", ["partitoin=cpu"], "no option 'partitoin'; did you mean 'partition'"),
         ("slurm", ["cpus"], "got 'cpus', expected KEY=VALUE"),
         ("slurm", ["cpus=two"], "cpus: got 'two'; expected a whole number"),
+        ("slurm", ["cpus=2"], "give --executor-options partition=NAME"),
     ],
 )
 def test_bad_options(name: str, options: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_executor(name, options)
-
-
-def test_slurm_without_a_partition(cluster: None, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="partition=NAME"):
-        run_tasks(
-            partial(work, tmp_path),
-            2,
-            workers=2,
-            state_dir=tmp_path / "state",
-            title="t",
-            executor=make_executor("slurm"),
-        )
 
 
 def test_no_worker_outlives_an_error(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hanmo.annotate._ltp_folder import INSTALL, WEIGHTS, need, read_config
+from hanmo.annotate._ltp_folder import CONFIG, INSTALL, WEIGHTS, need, read_config
 from hanmo.annotate._ltp_pieces import Part, divide
 from hanmo.annotate.tagsets import TAGSETS, ltp_dep, ltp_pos, unknown_label
 from hanmo.core.errors import UserError
@@ -242,7 +242,7 @@ def _unreadable(folder: Path, error: Exception) -> UserError:
 
 def _check_labels(vocabs: Mapping[str, Sequence[str]], folder: Path) -> None:
     """Refuse a model with labels that have no place in LERT's lists, before the first text."""
-    where = f"{folder / 'config.json'}"
+    where = str(folder / CONFIG)
     for layer, known in TAGSETS.items():
         for label in vocabs.get(layer, ()):
             shown = ltp_pos(label, "") if layer == "pos" else label

@@ -2,36 +2,40 @@
 
 In: corpus folders; then the sentences folder that the slow annotator (the teacher) made of the
 sample. Out: a corpus folder with small parts, so that a kill of the teacher costs little; then
-training sentences and held-out ones. Which documents are taken, and which are held out, depends on
-their ids alone: the same ones whatever the parts, the workers or the machine.
+training sentences and held-out ones. Which documents are taken, and which are held out, is drawn by
+their ids: the same ones whatever the parts, the workers or the machine.
 
 Example: ``split(Path("work/student-teacher/sentences"), held_out=0.1).training``
 """
 
 import hashlib
+import heapq
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeAlias
 
 from hanmo.annotate.bieos import repair
 from hanmo.annotate.sentence import Sentence
 from hanmo.annotate.store import read_part
-from hanmo.core.artifact import Build, building, checked, read_manifest
+from hanmo.core.artifact import Build, building, checked
 from hanmo.core.errors import UserError
 from hanmo.core.files import json_lines, open_text
+from hanmo.core.parts import part_name, parts_of
+
+Record: TypeAlias = dict[str, str]  # id, text, source
 
 PART_CHARS = 50_000  # a part of the sample: seconds to a minute of a slow teacher
 
 
 def write_sample(corpus: Sequence[Path], out: Path, *, chars: int) -> dict[str, int | float]:
-    """Write a corpus folder with about `chars` characters of others; does nothing if it is there.
+    """Write a corpus folder with documents of others; does nothing if it is there.
 
     Args:
         corpus: Folders of kind "corpus".
         out: Folder to make.
-        chars: Characters wanted; 0 for all.
+        chars: Characters wanted; the last document goes beyond them. 0 for all.
 
     Returns:
         Counts: kept (documents), characters, parts.
@@ -40,54 +44,47 @@ def write_sample(corpus: Sequence[Path], out: Path, *, chars: int) -> dict[str, 
         UserError: Not a corpus folder, a damaged part, or no document in the sample.
     """
     inputs = {f"{number:06d} {path.name}": path for number, path in enumerate(corpus)}
-    parts = [
-        folder / name
-        for folder in corpus
-        for name in sorted(read_manifest(folder, "corpus").files)
-        if name.startswith("part-")
-    ]
+    parts = [part for folder in corpus for part in parts_of(folder, "corpus")]
     with building(
         out, kind="corpus", config={"sample_chars": chars}, inputs=inputs, resumes=False
     ) as build:
         if not build.finished:
-            build.counts.update(_write_documents(build, parts, _share(corpus, parts, chars)))
+            records = _drawn(_records(parts), chars) if chars else _records(parts)
+            build.counts.update(_write_documents(build, records))
             if not build.counts["kept"]:
-                names = ", ".join(map(str, corpus))
-                raise UserError(
-                    f"{names}: no document in a sample of {chars:,} characters; raise it"
-                )
+                raise UserError(f"{', '.join(map(str, corpus))}: no document in it")
         return build.counts
 
 
-def _share(corpus: Sequence[Path], parts: Sequence[Path], chars: int) -> float:
-    """Return the share of the documents to take."""
-    if not chars:
-        return 1.0
-    counts = [read_manifest(folder).counts.get("characters") for folder in corpus]
-    if None in counts:  # not of `hanmo prepare`
-        total: float = sum(len(record["text"]) for record in _records(parts))
-    else:
-        total = sum(count for count in counts if count is not None)
-    return chars / total if total else 1.0
+def _drawn(records: Iterable[Record], chars: int) -> list[Record]:
+    """Return the documents whose numbers are the smallest, as many as have `chars` characters.
+
+    Only these are held in memory.
+    """
+    held: list[tuple[int, int, Record]] = []  # the largest number first
+    total = 0
+    for order, record in enumerate(records):
+        heapq.heappush(held, (-_number(record["id"], "sample"), order, record))
+        total += len(record["text"])
+        while total - len(held[0][2]["text"]) >= chars:
+            total -= len(heapq.heappop(held)[2]["text"])
+    return [record for _, _, record in sorted(held, key=lambda one: one[1])]
 
 
-def _records(parts: Sequence[Path]) -> Iterator[dict[str, str]]:
+def _records(parts: Sequence[Path]) -> Iterator[Record]:
     for path in parts:
         for _, record in json_lines(checked(path)):
             yield record
 
 
-def _write_documents(build: Build, parts: Sequence[Path], share: float) -> dict[str, int]:
+def _write_documents(build: Build, records: Iterable[Record]) -> dict[str, int]:
     counts = {"kept": 0, "characters": 0, "parts": 0}
     stream: TextIO | None = None
     n_chars = 0
     try:
-        for record in _records(parts):
-            if not is_in(record["id"], "sample", share):
-                continue
+        for record in records:
             if stream is None:
-                name = f"part-{counts['parts']:05d}.jsonl.zst"
-                stream = open_text(build.dir / name, "w")
+                stream = open_text(build.dir / part_name(counts["parts"], ".jsonl.zst"), "w")
                 counts["parts"] += 1
             stream.write(json.dumps(record, ensure_ascii=False) + "\n")
             counts["kept"] += 1
@@ -104,8 +101,12 @@ def _write_documents(build: Build, parts: Sequence[Path], share: float) -> dict[
 
 def is_in(document: str, purpose: str, share: float) -> bool:
     """Say whether a document is one of a share, chosen by its id; purposes choose independently."""
+    return _number(document, purpose) < share * 2**64
+
+
+def _number(document: str, purpose: str) -> int:
     digest = hashlib.sha256(f"{purpose}\0{document}".encode(errors="surrogatepass")).digest()
-    return int.from_bytes(digest[:8]) < share * 2**64
+    return int.from_bytes(digest[:8])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +139,8 @@ def split(sentences: Path, *, held_out: float) -> Split:
     sides: tuple[list[Sentence], list[Sentence]] = ([], [])
     documents: tuple[set[str], set[str]] = (set(), set())
     counts = dict.fromkeys(("incomplete_layers", "repaired_entities"), 0)
-    for name in sorted(read_manifest(sentences, "sentences").files):
-        for document, sentence in read_part(sentences / name):
+    for part in parts_of(sentences, "sentences"):
+        for document, sentence in read_part(part):
             if sentence.words:
                 side = is_in(document, "held out", held_out)
                 documents[side].add(document)
@@ -150,7 +151,8 @@ def split(sentences: Path, *, held_out: float) -> Split:
     if not (training and unseen):
         raise UserError(
             f"{sentences}: {len(documents[0])} documents to learn from, {len(documents[1])} held "
-            "out: too few; give a larger sample (--sample-chars) or another --held-out"
+            "out: too few; give another --held-out, or a larger sample (--sample-chars, with "
+            "another --teacher-dir)"
         )
     counts |= {
         "documents": len(documents[0] | documents[1]),

@@ -12,6 +12,7 @@ from hanmo.core import remote
 from hanmo.core.artifact import read_manifest
 from hanmo.core.errors import UserError
 from hanmo.core.log import Progress, duration
+from hanmo.core.parts import parts_of
 from hanmo.corpus.drawing import draw
 from hanmo.inspection.lines import line_of, visible
 from hanmo.inspection.terminal import Printed, interlinear, painted, width
@@ -60,9 +61,8 @@ def look(config: Options, annotator: Annotator, n_parts: int, *, batch: int) -> 
     for folder in config.corpus:
         if not remote.is_folder(folder):
             raise UserError(f"--sample: {folder} is a file that is annotated already; leave it out")
-        manifest = read_manifest(folder, "corpus")
-        total += int(manifest.counts.get("characters", 0))
-        parts += [folder / name for name in sorted(manifest.files) if name.startswith("part-")]
+        total += int(read_manifest(folder, "corpus").counts.get("characters", 0))
+        parts += parts_of(folder, "corpus")
     drawn = draw(parts, config.sample + _TIMED, max_chars=config.max_chars)
     if not drawn:
         raise UserError(f"{', '.join(map(str, config.corpus))}: not one sentence to annotate")

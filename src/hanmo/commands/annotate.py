@@ -26,12 +26,13 @@ from hanmo.annotate.sentence import Annotator, Sentence
 from hanmo.annotate.store import ROW_GROUP, write_part
 from hanmo.annotate.tagsets import MISSING
 from hanmo.core import registry, remote
-from hanmo.core.artifact import building, checked, read_manifest
+from hanmo.core.artifact import building, checked
 from hanmo.core.errors import UserError, nearest
 from hanmo.core.execute import run_tasks
 from hanmo.core.executor import make_executor
 from hanmo.core.files import json_lines
 from hanmo.core.flags import hyphens
+from hanmo.core.parts import part_name, parts_of
 from hanmo.core.urls import shown
 from hanmo.text.normalize import normalize_all
 from hanmo.text.sentences import split_sentences
@@ -71,7 +72,7 @@ class Config:
     executor: str = "local"
     executor_options: list[str] = field(default_factory=list[str])
     overwrite: bool = False
-    sample: int | None = None
+    sample: int | None = field(default=None, metadata={"content": False})
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -143,7 +144,7 @@ def make_annotator(name: str, options: Mapping[str, Any]) -> Annotator:
     Raises:
         UserError: No such annotator, or an option that it does not have.
     """
-    made = registry.load(ANNOTATORS, name).Annotator
+    made = registry.member(ANNOTATORS, name, "Annotator")
     known = [option.name for option in fields(made)]
     for option in options:
         if option not in known:
@@ -167,8 +168,7 @@ def _parts(inputs: list[Path], *, reads_files: bool) -> list[_Part]:
     parts: list[_Part] = []
     for path in inputs:
         if remote.is_folder(path):
-            names = sorted(read_manifest(path, "corpus").files)
-            parts += [_Part(path / name, True) for name in names if name.startswith("part-")]
+            parts += [_Part(part, True) for part in parts_of(path, "corpus")]
         elif not remote.is_file(path):
             raise UserError(f"{path}: no such file or folder")
         elif not reads_files:
@@ -194,7 +194,7 @@ def _annotate_part(config: Config, parts: list[_Part], folder: Path, number: int
         )
     else:
         read = getattr(annotator, "read_documents")  # noqa: B009
-    path, source = folder / f"part-{number:05d}.parquet", shown(part.path)
+    path, source = folder / part_name(number, ".parquet"), shown(part.path)
     with remote.borrowed(part.path):
         documents = read(part.path)
         if hasattr(annotator, "columns"):

@@ -33,6 +33,7 @@ from hanmo.core.executor import make_executor
 from hanmo.core.flags import hyphens
 from hanmo.core.local_copies import with_local_copies
 from hanmo.core.log import Progress, say
+from hanmo.core.parts import parts_of
 from hanmo.core.remote import borrowed
 from hanmo.data.encode import NerLevel, encode_columns
 from hanmo.data.pairing import PARTNERS
@@ -183,8 +184,7 @@ def _shards_for(config: Config, out: Path) -> None:
 
 
 def _to_shards(config: Config, vocab: Path) -> dict[str, int | float]:
-    manifest = read_manifest(config.sentences, "sentences")
-    parts = [config.sentences / name for name in sorted(manifest.files) if _is_part(name)]
+    parts = parts_of(config.sentences, "sentences")
     tokenizer = Tokenizer.load(vocab)
     executor = make_executor(config.executor, config.executor_options)
     inputs = {"sentences": config.sentences, "vocab": vocab_file(vocab)}
@@ -219,10 +219,6 @@ def _to_shards(config: Config, vocab: Path) -> dict[str, int | float]:
             "give the one made for it (hanmo train-vocab makes one from a corpus)"
         )
     return build.counts
-
-
-def _is_part(name: str) -> bool:
-    return name.startswith("part-") and name.endswith(".parquet")
 
 
 def _encode_part(

@@ -154,7 +154,7 @@ def _check(config: Config) -> None:
 
 
 def _load(config: Config) -> Predictor:
-    made = registry.load(KINDS, config.kind).Predict
+    made = registry.member(KINDS, config.kind, "Predict")
     known = [option.name for option in dataclasses.fields(made)]
     for option in config.options:
         if option not in known:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from hanmo.commands._prepare_settings import options_of
 from hanmo.core import remote
 from hanmo.core.artifact import Build, building
 from hanmo.core.errors import UserError
@@ -25,23 +26,16 @@ from hanmo.core.files import open_bytes, write_atomic
 from hanmo.core.log import say
 from hanmo.core.registry import outside_source
 from hanmo.corpus.encodings import Encoding
-from hanmo.corpus.filters import FilterOptions
 from hanmo.corpus.inputs import AUTO, READERS, InputFile, find_inputs
-from hanmo.corpus.layouts import Layout
-from hanmo.corpus.near import NearOptions
-from hanmo.corpus.paragraphs import ParagraphOptions
+from hanmo.corpus.layouts import WITHOUT_BLANK_LINES, Layout
 from hanmo.corpus.passes import Counts, Folders, make_corpus
-from hanmo.corpus.reading import ReadOptions
-from hanmo.corpus.scripts import converter
 from hanmo.corpus.spool import Options, group_files, line_of, missing_path
-from hanmo.corpus.treating import RAW_LONGER, Missing, TreatOptions
+from hanmo.corpus.treating import Missing
 
 OnError = Literal["stop", "skip"]
 MISSING = "missing.jsonl"
 REMOTE = ("inputs", "out", "dropped")  # settings that may be URLs
 INCOMPLETE = 3  # exit code: done, but something could not be read
-_ONE_OR_MORE = ("workers", "max_line_mib", "part_chars", "max_chars", "near_ngram", "near_buckets")
-_SHARES = ("min_chinese", "max_broken", "max_control", "max_repeated", "max_boilerplate")
 _NOT_READ = ("dropped_unreadable", "files_incomplete", "files_unknown")
 
 
@@ -141,7 +135,7 @@ def run(config: Config) -> dict[str, int | float]:
     Raises:
         UserError: Bad settings or input, or not one document left.
     """
-    options = _options(config)
+    options = options_of(config)
     unknown: list[Missing] = []
     files = _find(config, unknown)
     _refuse_out_inside(config)
@@ -240,25 +234,42 @@ def _make(
     folders = Folders(build.dir, build.state_dir / "clean", dropped)
     counts = make_corpus(folders, group_files(files), options, tasks)
     if counts["kept"] == 0:
+        first = _first_missing(build, len(group_files(files)))
         for one in filter(None, (build, aside)):
             remote.remove_tree(one.dir)  # nothing to continue: other settings may start at once
-        raise UserError(_nothing_left(counts))
+        raise UserError(_nothing_left(counts, first))
     return counts
 
 
 def _tell_missing(build: Build, n_groups: int, unknown: Sequence[Missing]) -> None:
     """Put together what each group could not read; no file when all was read."""
     lines = [line_of(one.record()) for one in unknown]
-    there = {path.name for path in remote.children(build.state_dir / "clean")}
-    for group in range(n_groups):
-        path = missing_path(build.state_dir / "clean", group)
-        lines += [remote.read_bytes(path)] if path.name in there else []
+    lines += [remote.read_bytes(path) for path in _missing_of_groups(build, n_groups)]
     if lines:
         write_atomic(build.dir / MISSING, b"".join(lines))
 
 
+def _missing_of_groups(build: Build, n_groups: int) -> list[Path]:
+    folder = build.state_dir / "clean"
+    there = {path.name for path in remote.children(folder)}
+    paths = [missing_path(folder, group) for group in range(n_groups)]
+    return [path for path in paths if path.name in there]
+
+
+def _first_missing(build: Build, n_groups: int) -> str | None:
+    for path in _missing_of_groups(build, n_groups)[:1]:
+        error: str = json.loads(remote.read_bytes(path).partition(b"\n")[0])["error"]
+        return error
+    return None
+
+
 def _result(config: Config, build: Build) -> dict[str, int | float]:
     counts = dict(build.counts)
+    if doubtful := counts.get(f"files_{WITHOUT_BLANK_LINES}"):
+        say(
+            f"prepare: {doubtful:,} long files without a blank line are a document each; if they "
+            "have a document a line, give --layout lines"
+        )
     if not any(counts.get(name) for name in _NOT_READ):
         return counts
     path = config.out / MISSING
@@ -269,95 +280,20 @@ def _result(config: Config, build: Build) -> dict[str, int | float]:
     return {**counts, "exit_code": INCOMPLETE}
 
 
-def _nothing_left(counts: dict[str, int]) -> str:
+def _nothing_left(counts: dict[str, int], missing: str | None) -> str:
+    n_read = counts["documents_in"] - counts.get("dropped_unreadable", 0)
+    if not n_read and missing is not None:
+        return f"no document could be read; the first mistake: {missing}"
     reasons = [
         f"{n:,} {name.removeprefix('dropped_')}"
         for name, n in counts.items()
         if name.startswith("dropped_")
     ]
+    also = f"; the first mistake: {missing}" if missing is not None else ""
     return (
         f"no document left of {counts['documents_in']:,}: dropped as {', '.join(reasons)}; relax "
-        "the limits (--min-chars, --min-chinese, …) or check --layout"
+        f"the limits (--min-chars, --min-chinese, …) or check --layout{also}"
     )
-
-
-def _options(config: Config) -> Options:
-    for name in _ONE_OR_MORE:
-        if getattr(config, name) < 1:
-            raise UserError(f"--{_flag(name)}: got {getattr(config, name)}, expected 1 or more")
-    for name in _SHARES:
-        if not 0 <= getattr(config, name) <= 1:
-            raise UserError(
-                f"--{_flag(name)}: got {getattr(config, name)}, expected a share, 0 to 1"
-            )
-    if config.min_chars > config.max_chars:
-        raise UserError(
-            f"--min-chars: got {config.min_chars:,}, expected at most --max-chars "
-            f"({config.max_chars:,})"
-        )
-    _check_duplicates(config)
-    if config.opencc is not None:
-        converter(config.opencc)
-    return Options(
-        treat=TreatOptions(
-            read=ReadOptions(
-                layout=config.layout,
-                text_key=config.text_key,
-                id_key=config.id_key,
-                max_line_mib=config.max_line_mib,
-                encoding=config.encoding,
-                longest=RAW_LONGER * config.max_chars,
-            ),
-            filters=FilterOptions(
-                min_chars=config.min_chars,
-                max_chars=config.max_chars,
-                min_chinese=config.min_chinese,
-                max_broken=config.max_broken,
-                max_control=config.max_control,
-                max_repeated=config.max_repeated,
-                max_boilerplate=config.max_boilerplate,
-            ),
-            strip_html=config.strip_html,
-            strip_boilerplate=config.strip_boilerplate,
-            opencc=config.opencc,
-            skip_errors=config.on_error == "skip",
-        ),
-        keep_duplicates=config.keep_duplicates,
-        near=NearOptions(
-            similarity=config.near_duplicates,
-            ngram=config.near_ngram,
-            buckets=config.near_buckets,
-        ),
-        paragraphs=ParagraphOptions(
-            dedup_chars=config.dedup_paragraphs,
-            frequent_in=config.max_line_documents + 1 if config.max_line_documents else 0,
-        ),
-        part_chars=config.part_chars,
-    )
-
-
-def _check_duplicates(config: Config) -> None:
-    near, least = config.near_duplicates, config.dedup_paragraphs
-    if near and not 0.3 <= near <= 0.95:
-        raise UserError(
-            f"--near-duplicates: got {near}, expected 0 (none) or a similarity of 0.3 to 0.95; "
-            "equal documents are dropped anyway"
-        )
-    if near and config.near_buckets < 2:
-        raise UserError(f"--near-buckets: got {config.near_buckets}, expected 2 or more")
-    if near and config.keep_duplicates:
-        raise UserError("--keep-duplicates with --near-duplicates: give one of them")
-    if least < 0 or config.max_line_documents < 0:
-        raise UserError("--dedup-paragraphs, --max-line-documents: expected 0 or more")
-    if 0 < least < config.min_chars:
-        raise UserError(
-            f"--dedup-paragraphs: got {least}, expected at least --min-chars ({config.min_chars}): "
-            "else a paragraph could go with the only document that it stays in"
-        )
-
-
-def _flag(name: str) -> str:
-    return name.replace("_", "-")
 
 
 def _refuse_out_inside(config: Config) -> None:

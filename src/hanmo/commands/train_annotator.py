@@ -155,7 +155,7 @@ def _check(config: Config) -> None:
         if layer not in LAYERS:
             raise UserError(f"--layers: no layer {layer!r}{nearest(layer, LAYERS)}")
     if config.teacher and hasattr(
-        registry.load(ANNOTATORS, config.teacher).Annotator, "read_documents"
+        registry.member(ANNOTATORS, config.teacher, "Annotator"), "read_documents"
     ):
         raise UserError(
             f"--teacher {config.teacher}: reads files that are annotated already; make a folder of "

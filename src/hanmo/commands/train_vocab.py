@@ -99,15 +99,15 @@ def _check_out(config: Config, vocab: list[str] | None = None) -> None:
 
 
 def _files(inputs: list[Path]) -> list[Path]:
-    from hanmo.core.artifact import STATE, is_ours, read_manifest
+    from hanmo.core.artifact import STATE, is_ours
     from hanmo.core.errors import UserError
     from hanmo.core.files import format_suffix
+    from hanmo.core.parts import parts_of
 
     files: list[Path] = []
     for path in inputs:
         if is_ours(path):
-            names = sorted(read_manifest(path, "corpus").files)
-            files += [path / name for name in names if name.startswith("part-")]
+            files += parts_of(path, "corpus")
         elif (path / STATE).is_dir():
             raise UserError(f"{path}: not finished; run its command again to continue")
         elif path.is_dir():

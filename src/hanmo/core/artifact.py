@@ -319,8 +319,9 @@ def _start(
 def _finish(build: Build, identity: dict[str, Any], out: Path) -> None:
     partial = build.dir
     files = remote.recorded(partial) if is_remote(partial) else _files(partial)
-    manifest = {**identity, "counts": build.counts, "files": files}
-    text = json.dumps(manifest, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+    manifest = json.loads(json.dumps({**identity, "counts": {}, "files": files}, sort_keys=True))
+    manifest["counts"] = build.counts  # in the order in which the command tells them
+    text = json.dumps(manifest, ensure_ascii=False, indent=2) + "\n"
     write_atomic(partial / MANIFEST, text)
     _publish(partial, out)
 

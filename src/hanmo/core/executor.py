@@ -52,7 +52,7 @@ def make_executor(name: str, options: Sequence[str] = ()) -> Executor:
     Raises:
         UserError: No such executor or option, or a value of the wrong type.
     """
-    made = registry.load(EXECUTORS, name).Executor
+    made = registry.member(EXECUTORS, name, "Executor")
     hints = typing.get_type_hints(made)
     known = [option.name for option in dataclasses.fields(made)]
     values: dict[str, Any] = {}

@@ -33,7 +33,8 @@ _CODECS: dict[str, tuple[Callable[[], Any], bytes]] = {
 }
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 MEBIBYTE = 1 << 20
-_BOM = b"\xef\xbb\xbf"
+_NAMES = {"cp950": "Big5 (CP950)"}
+_BOM = "\ufeff"
 
 
 class LineTooLongError(UserError):
@@ -46,11 +47,12 @@ class BadEncodingError(UserError):
     Attributes:
         fact: What is wrong, without the advice.
         line: The bytes of the line.
+        number: Its number in the file, from 1.
     """
 
-    def __init__(self, fact: str, advice: str = "", line: bytes = b"") -> None:
+    def __init__(self, fact: str, advice: str = "", line: bytes = b"", number: int = 0) -> None:
         super().__init__(fact + advice)
-        self.fact, self.line = fact, line
+        self.fact, self.line, self.number = fact, line, number
 
 
 def open_bytes(path: Path, mode: str = "rb") -> IO[bytes]:
@@ -208,19 +210,19 @@ def _decode(place: tuple[Path, int, int], raw: bytes, max_bytes: int, encoding: 
             f"{path}:{number}: a line of more than {max_bytes:,} bytes (at byte {offset:,}); "
             "expected one sentence, paragraph or record a line; break it up or raise the limit"
         )
-    if number == 1 and body.startswith(_BOM):
-        body = body[len(_BOM) :]
     try:
-        return body.decode(encoding)
+        text = body.decode(encoding)
     except UnicodeDecodeError as error:
         bad = body[error.start]
         convert = "; convert it first, for example: iconv -f GB18030 -t UTF-8"
         raise BadEncodingError(
-            f"{path}:{number}: not {encoding.upper()}: byte 0x{bad:02x} at byte "
-            f"{offset + error.start:,} of the file",
+            f"{path}:{number}: not {_NAMES.get(encoding, encoding.upper())}: byte 0x{bad:02x} "
+            f"at byte {offset + error.start:,} of the file",
             convert if encoding == "utf-8" else "",
             body,
+            number,
         ) from None
+    return text.removeprefix(_BOM) if number == 1 else text
 
 
 def json_lines(path: Path, *, max_bytes: int = 64 * MEBIBYTE) -> Iterator[tuple[int, Any]]:

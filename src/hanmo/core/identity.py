@@ -72,7 +72,7 @@ def differences(made: Mapping[str, Any], wanted: Mapping[str, Any], free: Tolera
     """Say in words how what was made differs from what is wanted: kind, settings, inputs."""
     changed = []
     if made["kind"] != wanted["kind"]:
-        changed.append(f"kind {made['kind']!r}, not {wanted['kind']!r}")
+        return [f"kind {made['kind']!r}, not {wanted['kind']!r}"]  # nothing else compares
     for part in ("config", "inputs"):
         old, new = made[part], wanted[part]
         for key in sorted(old.keys() | new.keys()):

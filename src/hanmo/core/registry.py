@@ -12,6 +12,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from hanmo.core.errors import UserError, nearest
 
@@ -45,6 +46,18 @@ def load(package: str, name: str) -> ModuleType:
         if error.name is None or not module.startswith(error.name):
             raise
         raise UserError(f"{module}: no such module; is its folder on PYTHONPATH?") from None
+
+
+def member(package: str, name: str, attribute: str) -> Any:
+    """Return what a plug-in gives under the name that its package agreed on.
+
+    Raises:
+        UserError: as `load`, or the module has no such thing.
+    """
+    module = load(package, name)
+    if not hasattr(module, attribute):
+        raise UserError(f"{name}: the module has no {attribute!r}; see CONTRIBUTING.md")
+    return getattr(module, attribute)
 
 
 def outside_source(package: str, name: str) -> Path | None:

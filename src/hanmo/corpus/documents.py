@@ -13,7 +13,7 @@ from hanmo.core import registry
 from hanmo.core.errors import UserError
 from hanmo.corpus.encodings import guess_file
 from hanmo.corpus.inputs import READERS, InputFile
-from hanmo.corpus.reading import ReadOptions, Unreadable
+from hanmo.corpus.reading import ReadOptions, Row, Unreadable, without_surrogates
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,18 @@ def read_documents(file: InputFile, options: ReadOptions) -> Iterator[Document |
         UserError: The rest of the file cannot be read, or there is no document at all.
     """
     number = 0
-    for item in registry.load(READERS, file.format).read(file.path, options):
+    for item in registry.member(READERS, file.format, "read")(file.path, options):
         if isinstance(item, Unreadable):
             yield item
             number += item.n
             continue
-        name = f"{file.name}-{number}" if item.key is None else item.key
-        yield Document(name, item.text, file.source)
+        if not isinstance(item, Row):
+            raise UserError(
+                f"{file.path}: the reader {file.format} gave {type(item).__name__}; expected "
+                "Row(key, text) or Unreadable(error) of hanmo.corpus.reading"
+            )
+        name = f"{file.name}-{number}" if item.key is None else without_surrogates(item.key)
+        yield Document(name, without_surrogates(item.text), file.source)
         number += 1
     if number == 0:
         raise UserError(f"{file.path}: no document in it (empty file); fill it or leave it out")

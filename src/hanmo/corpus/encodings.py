@@ -34,6 +34,23 @@ def codec(encoding: Encoding) -> str:
     return _CODECS.get(encoding, encoding)
 
 
+def by_first_bytes(sample: bytes) -> str | None:
+    """Name the encoding whose byte order mark a file begins with, of those that are not read."""
+    # UTF-32's little-endian mark begins with UTF-16's.
+    for name, marks in (
+        ("UTF-32", (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
+        ("UTF-16", (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
+    ):
+        if sample.startswith(marks):
+            return name
+    return None
+
+
+def to_utf8(encoding: str) -> str:
+    """Return the command that converts a file."""
+    return f"iconv -f {encoding} -t UTF-8"
+
+
 def guess_line(line: bytes) -> str | None:
     """Say what a line that is not UTF-8 reads as: "GB18030", "Big5" or None."""
     found = _guess(line)
@@ -47,8 +64,8 @@ def guess_file(path: Path) -> Encoding:
         UserError: Damaged, or none of the encodings fits.
     """
     sample = _beginning(path)
-    if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise UserError(f"{path}: UTF-16, by its first bytes; convert it: iconv -f UTF-16 -t UTF-8")
+    if (wide := by_first_bytes(sample)) is not None:
+        raise UserError(f"{path}: {wide} by its first bytes; convert it: {to_utf8(wide)}")
     if is_utf8(sample):
         return "utf-8"
     found = _guess(sample)

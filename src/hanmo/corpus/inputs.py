@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from hanmo.core import registry, remote
-from hanmo.core.artifact import is_ours, read_manifest
+from hanmo.core.artifact import MANIFEST, is_ours, read_manifest
 from hanmo.core.errors import UserError
 from hanmo.core.files import COMPRESSIONS, format_suffix, stem
 from hanmo.core.urls import is_remote
@@ -70,7 +70,7 @@ def find_inputs(
         unknown(path, error)
 
     if form != AUTO:
-        registry.load(READERS, form)
+        registry.member(READERS, form, "read")
     if not paths:
         raise UserError("no input: give at least one file or folder of text")
     found = [(file, relative) for path in paths for file, relative in _expand(path, refuse)]
@@ -114,6 +114,17 @@ def _expand(path: Path, refuse: Refuse) -> list[tuple[Path, Path]]:
     files = remote.listing(path) if is_remote(path) else sorted(_local_files(path, refuse, ()))
     below = [Path(file.relative_to(path)) for file in files]
     shown = [file for file in below if not any(part.startswith(".") for part in file.parts)]
+    for made in [file.parent for file in shown if file.name == MANIFEST]:
+        if is_ours(path / made):
+            kind = read_manifest(path / made).kind
+            refuse(
+                path / made,
+                UserError(
+                    f"{path / made}: a folder of kind {kind!r} that hanmo made, among the raw text "
+                    f"of {path}; move it away"
+                ),
+            )
+            shown = [file for file in shown if not file.is_relative_to(made)]
     if not shown:
         raise UserError(f"{path}: the folder holds no file; expected text to read")
     return [(path / file, file) for file in shown]

@@ -29,11 +29,16 @@ SAMPLE_LINES = 2000
 # in longer ones.
 ONE_SENTENCE_SHARE = 0.985
 FEWEST_LINES = 300
+DOUBTFUL_LINES = 100  # without a blank line: one document, or a document each?
+WITHOUT_BLANK_LINES = "without_blank_lines"  # how such files are counted
 _INNER_END = re.compile(r"[。！？][”’」』）]*(?=[^。！？”’」』）\s])")
 
 
-def detect(lines: Iterable[Line], path: Path) -> Layout:
+def detect(lines: Iterable[Line], path: Path) -> tuple[Layout, bool]:
     """Tell `sentences` from `paragraphs` by the first lines of a file.
+
+    Returns:
+        The layout, and whether it is doubtful: many lines and no blank one are one document.
 
     Raises:
         UserError: No blank line among them, so that documents have no visible ends.
@@ -50,8 +55,8 @@ def detect(lines: Iterable[Line], path: Path) -> Layout:
     single = sum(_INNER_END.search(line) is None for line in filled)
     enough = blank_inside and len(filled) >= FEWEST_LINES
     if enough and single >= ONE_SENTENCE_SHARE * len(filled):
-        return "sentences"
-    return "paragraphs"
+        return "sentences", False
+    return "paragraphs", not blank_inside and len(filled) >= DOUBTFUL_LINES
 
 
 def cut(lines: Iterable[Line], layout: Layout, *, longest: int | None = None) -> Iterator[str]:

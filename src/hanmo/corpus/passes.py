@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from hanmo.core.parts import part_name
 from hanmo.corpus.choosing import choose, divide, find_repeated, match_bucket
 from hanmo.corpus.inputs import InputFile
 from hanmo.corpus.paragraphs import SLICES
 from hanmo.corpus.spool import Options, clean_group
-from hanmo.corpus.writing import part_name, write_part
+from hanmo.corpus.writing import PART_SUFFIX, write_part
 
 Counts = dict[str, int]
 # (step, what each task works on, folder for its state, title) → the counts of each task
@@ -69,7 +70,7 @@ def make_corpus(
     counts.append(division)
     if division["kept"]:
         step = partial(write_part, work, options, folders.out, folders.dropped)
-        names = [part_name(rank) for rank in range(division["parts"])]
+        names = [part_name(rank, PART_SUFFIX) for rank in range(division["parts"])]
         run(step, names, "6-write", "prepare: write parts")
     return _total(counts)
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from hanmo.core.errors import UserError
 from hanmo.core.files import MEBIBYTE, BadEncodingError, LineTooLongError, scan_lines
-from hanmo.corpus.encodings import Encoding, codec, guess_line
+from hanmo.corpus.encodings import Encoding, by_first_bytes, codec, guess_line, to_utf8
 from hanmo.corpus.layouts import Layout
 
 RECORD_MIB = 64  # a line of JSON or CSV escapes its text: longer than text's own lines
@@ -103,7 +103,13 @@ def _explained(error: UserError, mib: int) -> UserError:
     """Add what only this side knows: the flag, and what the line looks like."""
     if isinstance(error, LineTooLongError):
         return UserError(f"{error}: --max-line-mib, now {mib}")
-    if isinstance(error, BadEncodingError) and (looks := guess_line(error.line)) is not None:
+    if not isinstance(error, BadEncodingError):
+        return error
+    if error.number == 1 and (wide := by_first_bytes(error.line)) is not None:
+        return UserError(
+            f"{error.fact}; the file is {wide} by its first bytes; convert it: {to_utf8(wide)}"
+        )
+    if (looks := guess_line(error.line)) is not None:
         return UserError(
             f"{error.fact}; the line reads as {looks}: if all of the file is {looks}, give "
             "--encoding auto"
@@ -131,14 +137,14 @@ def string_of(record: Mapping[str, Any], key: str, flag: str, where: str) -> str
     if key not in record:
         raise missing_key(where, key, list(record), flag)
     value = record[key]
-    if flag == "--id-key" and isinstance(value, int):
+    if flag == "--id-key" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
         raise UserError(
             f"{where}: key {key!r} holds {type(value).__name__}, expected a string; mend the "
             f"record or name another key with {flag}"
         )
-    return without_surrogates(value)
+    return value
 
 
 def missing_key(where: str, key: str, present: list[str], flag: str) -> UserError:

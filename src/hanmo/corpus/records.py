@@ -28,8 +28,8 @@ def _item(line: str, options: ReadOptions, where: str) -> Item:
         if line.strip() in "[{":
             told += "; expected one object a line (for a list: jq -c '.[]' FILE)"
         return Unreadable(UserError(told))
-    except ValueError as error:  # a number of thousands of digits
-        return Unreadable(UserError(f"{where}: JSON that cannot be read: {error}"))
+    except ValueError:  # all that json raises besides
+        return Unreadable(UserError(f"{where}: JSON with a number of thousands of digits"))
     except RecursionError:
         return Unreadable(UserError(f"{where}: JSON nested too deeply to be read"))
     if not isinstance(record, Mapping):

@@ -13,14 +13,12 @@ from typing import Any
 import numpy as np
 
 from hanmo.core.files import write_atomic
+from hanmo.core.parts import part_name
 from hanmo.core.remote import fetched
 from hanmo.corpus.choosing import DUPLICATE, NEAR, REASONS
 from hanmo.corpus.spool import Options, compress, line_of, lines_between
 
-
-def part_name(rank: int) -> str:
-    """Return the name of a part of the corpus."""
-    return f"part-{rank:05d}.jsonl.zst"
+PART_SUFFIX = ".jsonl.zst"
 
 
 def write_part(
@@ -45,7 +43,7 @@ def write_part(
             aside.append(line_of(record))
     if aside and dropped is not None:
         write_atomic(dropped / f"repeated-{rank:05d}.jsonl.zst", compress(aside))
-    write_atomic(out / part_name(rank), compress(kept))
+    write_atomic(out / part_name(rank, PART_SUFFIX), compress(kept))
     return {"kept": len(kept)}
 
 

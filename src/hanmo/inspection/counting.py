@@ -21,11 +21,12 @@ from hanmo.annotate.store import read_batches
 from hanmo.annotate.tagsets import MISSING, TAGSETS
 from hanmo.core.artifact import Manifest, read_manifest
 from hanmo.core.log import Progress
+from hanmo.core.parts import parts_of
 from hanmo.data.documents import Documents
 from hanmo.data.shard_file import let_go
 from hanmo.data.shards import KIND as SHARDS
 from hanmo.data.shards import ShardSet
-from hanmo.inspection.folders import CORPUS, SENTENCES, corpus_texts, parts_of
+from hanmo.inspection.folders import CORPUS, SENTENCES, corpus_texts
 from hanmo.inspection.shard_documents import BLOCK
 from hanmo.inspection.tally import TOO_LONG, Tally
 from hanmo.text.sentences import split_sentences

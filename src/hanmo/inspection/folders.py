@@ -20,6 +20,7 @@ from hanmo.core.artifact import checked, read_manifest
 from hanmo.core.errors import UserError
 from hanmo.core.files import json_lines
 from hanmo.core.log import Progress
+from hanmo.core.parts import parts_of
 from hanmo.inspection.lines import Line, line_of
 from hanmo.text.normalize import normalize
 from hanmo.text.sentences import split_sentences
@@ -70,12 +71,6 @@ class Document:
             "shown_from": self.begin,
             "shown": [line.to_json() for line in self.lines],
         }
-
-
-def parts_of(folder: Path, kind: str) -> list[Path]:
-    """Return the parts of a finished folder of kind "corpus" or "sentences"."""
-    names = sorted(read_manifest(folder, kind).files)
-    return [folder / name for name in names if name.startswith("part-")]
 
 
 def documents(folder: Path, choice: Choice) -> list[Document]:

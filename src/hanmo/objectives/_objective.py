@@ -77,7 +77,7 @@ class Objective(Protocol):
 
 def make_objective(name: str, options: Mapping[str, Any]) -> Objective:
     """Load an objective by name (or dotted module, or path) and give it its options."""
-    made: Objective = registry.load(PACKAGE, name).Objective(**options)
+    made: Objective = registry.member(PACKAGE, name, "Objective")(**options)
     return made
 
 

@@ -106,7 +106,7 @@ class Objective:
         return table
 
     def _groups(self) -> Iterator[tuple[str, list[str]]]:
-        kind = registry.load(SOURCES, self.source).Source
+        kind = registry.member(SOURCES, self.source, "Source")
         known = [field.name for field in dataclasses.fields(kind)]
         for name in self.source_options:
             if name not in known:

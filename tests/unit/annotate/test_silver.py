@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +125,24 @@ def test_the_sample_does_not_depend_on_the_parts(tmp_path: Path) -> None:
         assert counts == write_sample([folder], out, chars=5000)  # finished: nothing is done
         sizes[folder.name] = (sorted(ids(out)), counts["characters"])
     assert sizes["one"] == sizes["five"]
-    assert 2500 < sizes["one"][1] < 7500
+    longest = max(len(text_of(number)) for number in range(400))
+    assert 5000 <= sizes["one"][1] < 5000 + longest
     counts = write_sample([one, five], tmp_path / "all", chars=0)
     assert counts["kept"] == 800
     assert counts["parts"] == -(-int(counts["characters"]) // (PART_CHARS + 80))
-    with pytest.raises(UserError, match="no document in a sample of 1 characters"):
-        write_sample([one], tmp_path / "none", chars=1)
+    assert write_sample([one], tmp_path / "least", chars=1)["kept"] == 1
+
+
+def test_a_larger_sample_holds_the_smaller_in_the_order_of_the_corpus(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", 200, n_parts=3)
+    drawn = []
+    for chars in (300, 2000, 9000):
+        write_sample([corpus], tmp_path / f"{chars}", chars=chars)
+        drawn.append(ids(tmp_path / f"{chars}"))
+    everything = ids(corpus)
+    for smaller, larger in pairwise([*drawn, everything]):
+        assert set(smaller) < set(larger)
+        assert smaller == [name for name in everything if name in smaller]
 
 
 def test_documents_and_texts_are_on_one_side_only(corpus: Path, tmp_path: Path) -> None:

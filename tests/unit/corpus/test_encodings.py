@@ -34,7 +34,7 @@ def test_files_are_told_apart(tmp_path: Path, text: str, encoding: str, expected
 def test_what_is_neither_is_said(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(SIMPLE.encode("utf-16"))
-    with pytest.raises(UserError, match=r"a\.txt: UTF-16, by its first bytes; convert it"):
+    with pytest.raises(UserError, match=r"a\.txt: UTF-16 by its first bytes; convert it"):
         guess_file(path)
     path.write_bytes(bytes(range(256)) * 4)
     with pytest.raises(UserError, match=r"a\.txt: neither UTF-8 nor.*--encoding"):

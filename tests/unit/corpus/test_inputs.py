@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hanmo.core.artifact import building
 from hanmo.core.errors import UserError
 from hanmo.corpus.inputs import find_inputs
 
@@ -49,3 +50,14 @@ def test_a_folder_that_cannot_be_read_is_told(raw: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Path, "iterdir", iterdir)
     with pytest.raises(UserError, match="deep: cannot be read"):
         find_inputs([raw])
+
+
+def test_a_folder_of_hanmos_own_among_raw_text_is_told(raw: Path) -> None:
+    with building(raw / "deep" / "made", kind="corpus", config={}) as build:
+        (build.dir / "part-00000.jsonl.zst").write_bytes(b"")
+    with pytest.raises(UserError, match=r"deep/made: a folder of kind 'corpus' .* move it away"):
+        find_inputs([raw])
+    told: list[str] = []
+    found = find_inputs([raw], unknown=lambda path, _: told.append(path.name))
+    assert len(found) == 3
+    assert told == ["made"]

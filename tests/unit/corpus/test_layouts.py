@@ -56,10 +56,10 @@ def test_sentences_are_joined_with_a_blank_only_between_latin_ones() -> None:
 def test_one_sentence_a_line_is_seen() -> None:
     sentences = "他来了。\n她说：“走吧！”\n标题\n\n" * 150
     paragraphs = "他来了。她走了。\n她说：“走吧！”然后走了。\n\n" * 50
-    assert detect(numbered(sentences), Path("a.txt")) == "sentences"
-    assert detect(numbered(paragraphs), Path("a.txt")) == "paragraphs"
+    assert detect(numbered(sentences), Path("a.txt"))[0] == "sentences"
+    assert detect(numbered(paragraphs), Path("a.txt"))[0] == "paragraphs"
     # So few lines may as well be short paragraphs, and then the breaks would be lost.
-    assert detect(numbered(sentences[: len(sentences) // 2]), Path("a.txt")) == "paragraphs"
+    assert detect(numbered(sentences[: len(sentences) // 2]), Path("a.txt"))[0] == "paragraphs"
 
 
 def test_statutes_are_paragraphs_however_they_are_cut(data_dir: Path) -> None:
@@ -68,13 +68,14 @@ def test_statutes_are_paragraphs_however_they_are_cut(data_dir: Path) -> None:
     for few in (2, 5, 20):
         starts = [0, *(n + 1 for n in ends[::few])]
         for start, end in pairwise([*starts, len(lines)]):
-            assert detect(enumerate(lines[start:end], 1), Path("laws.txt")) == "paragraphs"
+            assert detect(enumerate(lines[start:end], 1), Path("laws.txt"))[0] == "paragraphs"
 
 
 def test_one_document_without_blank_lines_is_paragraphs_unless_it_is_long() -> None:
     short = "他来了。\n" * (SAMPLE_LINES - 1)
-    assert detect(numbered(short), Path("a.txt")) == "paragraphs"
-    assert detect(numbered("\n" + short + "\n"), Path("a.txt")) == "paragraphs"
+    assert detect(numbered(short), Path("a.txt")) == ("paragraphs", True)
+    assert detect(numbered(short[:200]), Path("a.txt")) == ("paragraphs", False)
+    assert detect(numbered("\n" + short + "\n"), Path("a.txt"))[0] == "paragraphs"
     with pytest.raises(UserError, match=r"a\.txt: no blank line in the first 2,000 .*--layout"):
         detect(numbered(short + "他来了。\n"), Path("a.txt"))
 
@@ -95,7 +96,7 @@ def test_real_files_are_told_apart(data_dir: Path, name: str) -> None:
     from hanmo.core.files import read_lines
 
     path = data_dir / "raw" / name
-    assert detect(read_lines(path), path) == REAL[name]
+    assert detect(read_lines(path), path)[0] == REAL[name]
 
 
 def test_the_real_file_of_a_document_a_line_is_refused(data_dir: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hanmo.commands.prepare import Config, run
-from hanmo.core.artifact import read_manifest, verify
+from hanmo.core.artifact import building, read_manifest, verify
 from hanmo.core.errors import UserError
 from hanmo.core.files import json_lines
 from hanmo.corpus import spool
@@ -116,6 +116,7 @@ def test_bad_settings_and_bad_input(raw: Path, tmp_path: Path) -> None:
     config = Config([raw], tmp_path / "out")
     for changed, message in (
         (replace(config, part_chars=0), "--part-chars: got 0, expected 1 or more"),
+        (replace(config, min_chars=-3), "--min-chars: got -3, expected 0 or more"),
         (replace(config, min_chinese=30), "--min-chinese: got 30, expected a share"),
         (replace(config, max_chars=10), r"--min-chars: got 20, expected at most --max-chars \(10"),
         (replace(config, out=raw / "out"), "lies inside the input folder"),
@@ -151,3 +152,77 @@ def test_a_folder_of_hanmos_own_is_no_raw_text(raw: Path, tmp_path: Path) -> Non
     run(Config([raw], tmp_path / "corpus"))
     with pytest.raises(UserError, match="a folder of kind 'corpus' that hanmo made"):
         run(Config([tmp_path / "corpus"], tmp_path / "other"))
+
+
+READER = """
+from hanmo.corpus.reading import Row
+
+SUFFIXES = (".x",)
+
+
+def {name}(path, options):
+    yield {item}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "item", "told"),
+    [
+        ("red", "Row(None, '一')", "the module has no 'read'; see CONTRIBUTING.md"),
+        ("read", "(None, '一')", r"a\.x: the reader .* gave tuple; expected Row"),
+        ("read", "7", r"a\.x: the reader .* gave int; expected Row"),
+    ],
+)
+def test_a_reader_that_breaks_its_contract(name: str, item: str, told: str, tmp_path: Path) -> None:
+    code, file = tmp_path / "mine.py", tmp_path / "a.x"
+    code.write_text(READER.format(name=name, item=item), encoding="utf-8")
+    file.write_text("x")
+    with pytest.raises(UserError, match=told):
+        run(Config([file], tmp_path / "out", format=str(code)))
+
+
+def test_a_readers_surrogates_are_replaced_in_ids_too(tmp_path: Path) -> None:
+    code, file = tmp_path / "mine.py", tmp_path / "a.x"
+    item = "Row('甲\\udc80', '黄河是中国第二长河。\\ud800')"
+    code.write_text(READER.format(name="read", item=item), encoding="utf-8")
+    file.write_text("x")
+    run(Config([file], tmp_path / "out", format=str(code), min_chars=1, max_broken=1))
+    [document] = documents(tmp_path / "out")
+    assert document["id"] == "甲\ufffd"
+
+
+def test_long_files_without_a_blank_line_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("".join(f"第{i}条新闻说今天天气很好。\n" for i in range(150)), "utf-8")
+    counts = run(Config([path], tmp_path / "one"))
+    assert (counts["kept"], counts["files_without_blank_lines"]) == (1, 1)
+    assert "give --layout lines" in capsys.readouterr().err
+    counts = run(Config([path], tmp_path / "many", layout="lines", min_chars=1))
+    assert counts["kept"] == 150
+    assert "give --layout lines" not in capsys.readouterr().err
+
+
+def test_where_nothing_can_be_read_the_mistake_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("黄河很长。\n", "utf-16")
+    config = Config([path], tmp_path / "out", on_error="skip")
+    with pytest.raises(UserError, match=r"could be read; the first mistake: a\.txt:1.*UTF-16"):
+        run(config)
+    (tmp_path / "b.txt").write_text("短。\n", "utf-8")
+    config = replace(config, inputs=[path, tmp_path / "b.txt"])
+    with pytest.raises(UserError, match=r"left of 2: dropped as .*; the first mistake: a\.txt:1"):
+        run(config)
+
+
+def test_a_repeated_command_tells_the_counts_in_the_same_order(raw: Path, tmp_path: Path) -> None:
+    config = Config([raw], tmp_path / "out")
+    assert list(run(config).items()) == list(run(config).items())
+
+
+def test_another_kind_of_folder_is_told_without_its_settings(raw: Path, tmp_path: Path) -> None:
+    with building(tmp_path / "out", kind="shards", config={"seed": 1}) as build:
+        (build.dir / "00000.bin").write_bytes(b"")
+    with pytest.raises(UserError, match=r"other settings \(kind 'shards', not 'corpus'\); "):
+        run(Config([raw], tmp_path / "out"))

@@ -197,7 +197,7 @@ def test_json_that_python_cannot_hold_is_no_crash(tmp_path: Path) -> None:
     assert texts(found) == [None, None, "二"]
     assert [error.split(": ")[1][:12] for error in errors(found)] == [
         "JSON nested ",
-        "JSON that ca",
+        "JSON with a ",
     ]
 
 
@@ -359,4 +359,49 @@ def test_a_web_archive(tmp_path: Path, suffix: str) -> None:
         read(path)
     path.write_bytes(gzip.compress(b"no archive\n") if suffix else b"no archive\n")
     with pytest.raises(UserError, match=r"a\.warc.*no WARC file"):
+        read(path)
+
+
+def test_true_and_false_are_no_ids(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": true, "text": "一"}\n{"id": 7, "text": "二"}\n', "utf-8")
+    found = read(path, id_key="id")
+    assert texts(found) == [None, "二"]
+    assert "key 'id' holds bool" in errors(found)[0]
+
+
+@pytest.mark.parametrize("header", ["id,text,text", "text,id,id"])
+def test_of_two_columns_of_one_name_none_is_chosen(header: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"{header}\n一,二,三\n", "utf-8")
+    with pytest.raises(UserError, match=r"a\.csv:1: 2 columns '\w+'; rename all but one"):
+        read(path, id_key="id")
+
+
+@pytest.mark.parametrize("text", ["标题,text\n甲,一\n", "text\n一\n"])
+def test_a_mark_of_byte_order_is_no_part_of_a_header(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"\ufeff{text}", "gb18030")
+    assert texts(read(path, encoding="gb18030")) == ["一"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"), [("utf-16", "UTF-16"), ("utf-32", "UTF-32"), ("utf-16-be", "UTF-16")]
+)
+@pytest.mark.parametrize("asked", ["utf-8", "auto"])
+def test_wide_encodings_are_named(encoding: str, said: str, asked: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    mark = "\ufeff" if encoding.endswith("be") else ""
+    path.write_text(f"{mark}黄河很长。\n", encoding)
+    with pytest.raises(UserError, match=rf"{said} by its first bytes.*iconv -f {said} -t"):
+        raise next(
+            item.error for item in read(path, encoding=asked) if isinstance(item, Unreadable)
+        )
+
+
+def test_a_damaged_archive_says_so_at_its_beginning(tmp_path: Path) -> None:
+    pytest.importorskip("warcio")
+    path = tmp_path / "a.warc.gz"
+    path.write_bytes(gzip.compress(b"WARC/1.0\r\n" * 100)[:20])
+    with pytest.raises(UserError, match="damaged archive at its beginning"):
         read(path)

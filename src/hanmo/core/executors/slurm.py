@@ -60,13 +60,22 @@ class Executor:
     env: str | None = None
     poll: float = 10.0
 
+    def __post_init__(self) -> None:
+        """Check what a cluster cannot do without, before the first step: not every step goes there.
+
+        Raises:
+            UserError: No partition given.
+        """
+        if self.partition is None:
+            raise UserError("executor slurm: give --executor-options partition=NAME (see: sinfo)")
+
     def run(
         self, run_one: RunOne, ranks: list[int], *, workers: int, state_dir: Path, title: str
     ) -> Generator[Outcome]:
         """Run tasks; see `hanmo.core.executor.Executor`.
 
         Raises:
-            UserError: No partition given, no `sbatch` here, or Slurm refuses the job.
+            UserError: No `sbatch` here, or Slurm refuses the job.
         """
         if not ranks:
             return
@@ -99,8 +108,6 @@ class Executor:
 
     def _submit(self, task: Any, ranks: list[int], workers: int, folder: Path, title: str) -> str:
         """Write the job files, submit them; returns the job's number."""
-        if self.partition is None:
-            raise UserError("executor slurm: give --executor-options partition=NAME (see: sinfo)")
         if shutil.which("sbatch") is None:
             raise UserError("executor slurm: no sbatch here; run it where jobs can be submitted")
         remote.remove_tree(folder)

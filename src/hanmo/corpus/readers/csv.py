@@ -31,7 +31,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     """Yield a document for each row; a row may have several lines.
 
     Raises:
-        UserError: No header, or no such column.
+        UserError: No header, or no such column, or several.
     """
     csv.field_size_limit(max(options.max_line_mib, RECORD_MIB) * MEBIBYTE)
     source = _Lines(lines(path, options, records=True))
@@ -43,6 +43,8 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     for flag, key in (("--text-key", options.text_key), ("--id-key", options.id_key)):
         if key is not None and key not in header:
             raise missing_key(f"{path}:1", key, header, flag)
+        if key is not None and header.count(key) > 1:
+            raise UserError(f"{path}:1: {header.count(key)} columns {key!r}; rename all but one")
     while True:
         row, number = _next(rows, source, path)
         if row is None:

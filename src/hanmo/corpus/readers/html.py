@@ -9,7 +9,7 @@ from pathlib import Path
 from hanmo.core.errors import UserError
 from hanmo.core.files import MEBIBYTE, is_damage, open_bytes
 from hanmo.corpus.pages import page_text
-from hanmo.corpus.reading import RECORD_MIB, Item, ReadOptions, Row, without_surrogates
+from hanmo.corpus.reading import RECORD_MIB, Item, ReadOptions, Row
 
 SUFFIXES = (".html", ".htm", ".xhtml")
 ENCODED = False  # says its encoding itself
@@ -30,4 +30,4 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
         raise UserError(f"{path}: damaged archive ({error}); fetch or pack it again") from None
     if len(content) > RECORD_MIB * MEBIBYTE:
         raise UserError(f"{path}: a page of more than {RECORD_MIB} MiB; leave it out")
-    yield Row(None, without_surrogates(page_text(content, str(path))))
+    yield Row(None, page_text(content, str(path)))

@@ -8,17 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from hanmo.core.errors import UserError
-from hanmo.corpus.layouts import Line, cut, detect
+from hanmo.corpus.layouts import WITHOUT_BLANK_LINES, Line, cut, detect
 from hanmo.corpus.reading import Item, ReadOptions, Row, Unreadable, lines, sound_lines
 
 SUFFIXES = (".txt", ".text")
 
 
 def resolve(path: Path, options: ReadOptions) -> tuple[ReadOptions, str]:
-    """Return the options with the layout that the file shows, and that layout's name."""
-    if options.layout == "auto":
-        options = replace(options, layout=detect(sound_lines(path, options), path))
-    return options, options.layout
+    """Return the options with the layout that the file shows, and a word for it."""
+    if options.layout != "auto":
+        return options, options.layout
+    layout, is_doubtful = detect(sound_lines(path, options), path)
+    return replace(options, layout=layout), WITHOUT_BLANK_LINES if is_doubtful else layout
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[Item]:

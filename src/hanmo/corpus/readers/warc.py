@@ -23,7 +23,6 @@ from hanmo.corpus.reading import (
     Row,
     Unreadable,
     string_of,
-    without_surrogates,
 )
 
 SUFFIXES = (".warc", ".wet")
@@ -59,14 +58,12 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
                 raise _lost(path, number)
     except ArchiveLoadFailed as error:
         first = str(error).strip().splitlines()[0][:120]
-        raise UserError(
-            f"{path}: damaged after record {number}, or no WARC file ({first})"
-        ) from None
+        raise UserError(f"{path}: damaged {_after(number)}, or no WARC file ({first})") from None
     except Exception as error:
         if not is_damage(error):
             raise
         raise UserError(
-            f"{path}: damaged archive after record {number} ({error}); fetch or pack it again"
+            f"{path}: damaged archive {_after(number)} ({error}); fetch or pack it again"
         ) from None
 
 
@@ -85,9 +82,13 @@ class _Decompressed:
         return piece
 
 
+def _after(number: int) -> str:
+    return "at its beginning" if number < 0 else f"after record {number}"
+
+
 def _lost(path: Path, number: int) -> UserError:
     return UserError(
-        f"{path}: damaged after record {number}: it does not end where it says; fetch it again"
+        f"{path}: damaged {_after(number)}: it does not end where it says; fetch it again"
     )
 
 
@@ -121,7 +122,7 @@ def _items(record: Any, options: ReadOptions, where: str) -> Iterator[Item]:
     except UserError as error:
         yield Unreadable(error)
         return
-    yield Row(key, without_surrogates(text))
+    yield Row(key, text)
 
 
 def _is_page(record: Any) -> bool:
