@@ -12,11 +12,9 @@ workers. More: docs/preparing.md.
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-from hanmo.commands._prepare_settings import options_of
+from hanmo.commands._prepare_settings import Config, options_of
 from hanmo.core import remote
 from hanmo.core.artifact import Build, building
 from hanmo.core.errors import UserError
@@ -25,103 +23,16 @@ from hanmo.core.executor import make_executor
 from hanmo.core.files import open_bytes, write_atomic
 from hanmo.core.log import say
 from hanmo.core.registry import outside_source
-from hanmo.corpus.encodings import Encoding
 from hanmo.corpus.inputs import AUTO, READERS, InputFile, find_inputs
-from hanmo.corpus.layouts import WITHOUT_BLANK_LINES, Layout
+from hanmo.corpus.layouts import WITHOUT_BLANK_LINES
 from hanmo.corpus.passes import Counts, Folders, make_corpus
 from hanmo.corpus.spool import Options, group_files, line_of, missing_path
 from hanmo.corpus.treating import Missing
 
-OnError = Literal["stop", "skip"]
 MISSING = "missing.jsonl"
 REMOTE = ("inputs", "out", "dropped")  # settings that may be URLs
 INCOMPLETE = 3  # exit code: done, but something could not be read
 _NOT_READ = ("dropped_unreadable", "files_incomplete", "files_unknown")
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """Settings of `hanmo prepare`.
-
-    Attributes:
-        inputs: Files and folders of them. By suffix, mostly also with .gz, .bz2, .xz, .zst behind:
-            .txt, .jsonl (.json with a record a line), .parquet, .csv, .tsv, wiki_00
-            (WikiExtractor), .html, .warc and .wet (web pages need: pip install 'hanmo[web]').
-        out: Folder to make.
-        format: Format of all files, where suffixes do not tell: "text", "json", "parquet", "csv",
-            "wikiextractor", "html", "warc", or the path of a reader of your own.
-        encoding: Encoding of text files: "utf-8", "gb18030" (also GBK, GB2312), "big5", or "auto"
-            to tell it apart for each file.
-        layout: How plain text is cut into documents: "paragraphs" (one paragraph a line, a blank
-            line between documents), "sentences" (the same with one sentence a line, joined),
-            "lines" (one document a line) or "auto" (paragraphs or sentences, by each file's look).
-        text_key: JSON key or column of the text.
-        id_key: JSON key or column of the id; without it, file name and number.
-        min_chars: Drop documents of fewer characters.
-        max_chars: Drop documents of more characters.
-        min_chinese: Drop documents with a smaller share of Chinese characters.
-        max_broken: Drop documents with a larger share of characters from a wrong encoding.
-        max_control: Drop documents with a larger share of control characters.
-        max_repeated: Drop documents with a larger share of text in repeated paragraphs.
-        max_boilerplate: Drop documents with a larger share of text in menus, copyright notices
-            and the like.
-        strip_html: Remove tags and decode entities.
-        strip_boilerplate: Remove lines that are menus, copyright notices and the like.
-        opencc: Convert characters by an OpenCC configuration, such as t2s (traditional to
-            simplified; needs: pip install 'hanmo[opencc]').
-        keep_duplicates: Keep documents whose text was seen before.
-        near_duplicates: Drop documents that resemble an earlier one: the Jaccard similarity of
-            their character n-grams at which that begins, usually 0.8; 0 keeps them.
-        near_ngram: Characters of such an n-gram.
-        near_buckets: Bands of MinHash; more make the edge at that similarity sharper, and cost
-            time.
-        dedup_paragraphs: Remove paragraphs of at least this many characters that stood before, in
-            any document; 0 keeps them.
-        max_line_documents: Remove lines that stand in more documents than this; 0 keeps them.
-        part_chars: Characters of a part, about; later stages work on parts in parallel.
-        max_line_mib: Longest line of a text file accepted, in MiB; of records 64 at least.
-        dropped: Folder to make with the documents that are dropped, their reasons and, of
-            duplicates, the id of the one that is kept.
-        on_error: What cannot be read: "stop", or "skip" it, tell it in OUT/missing.jsonl and end
-            with exit code 3.
-        workers: How many tasks run at a time.
-        executor: Where tasks run: processes here, a Ray or a Slurm cluster (docs/scaling.md).
-        executor_options: Options of the executor, each KEY=VALUE.
-        overwrite: Replace a folder that was made with other settings.
-    """
-
-    inputs: list[Path] = field(metadata={"positional": True})
-    out: Path
-    format: str = AUTO
-    encoding: Encoding = "utf-8"
-    layout: Layout = "auto"
-    text_key: str = "text"
-    id_key: str | None = None
-    min_chars: int = 20
-    max_chars: int = 1_000_000
-    min_chinese: float = 0.3
-    max_broken: float = 0.005
-    max_control: float = 0.05
-    max_repeated: float = 0.5
-    max_boilerplate: float = 1.0
-    strip_html: bool = False
-    strip_boilerplate: bool = False
-    opencc: str | None = None
-    keep_duplicates: bool = False
-    near_duplicates: float = 0.0
-    near_ngram: int = 5
-    near_buckets: int = 14
-    dedup_paragraphs: int = 0
-    max_line_documents: int = 0
-    part_chars: int = 700_000
-    max_line_mib: int = 8
-    dropped: Path | None = None
-    # Whoever meets a mistake in the data may go on past it.
-    on_error: OnError = field(default="stop", metadata={"content": False})
-    workers: int = 1
-    executor: str = "local"
-    executor_options: list[str] = field(default_factory=list[str])
-    overwrite: bool = False
 
 
 def run(config: Config) -> dict[str, int | float]:

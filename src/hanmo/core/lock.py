@@ -70,8 +70,13 @@ def _take(path: Path, out: Path) -> int:
             return handle
         # The holder before us may have removed the very file that we opened.
         if path.exists() and os.path.samestat(path.stat(), os.fstat(handle)):
-            os.truncate(handle, 0)
-            os.write(handle, f"{os.getpid()}\n".encode())
+            try:
+                os.truncate(handle, 0)
+                os.write(handle, f"{os.getpid()}\n".encode())
+            except OSError as error:  # a full disk, which does not say where
+                path.unlink(missing_ok=True)
+                os.close(handle)
+                raise OSError(error.errno, error.strerror, str(path)) from None
             return handle
         os.close(handle)
 

@@ -1,5 +1,6 @@
 """One writer at a time, by real processes: refused while one lives, free when it was killed."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -66,3 +67,17 @@ def test_what_a_finished_folder_holds_needs_no_lock(tmp_path: Path) -> None:
         pass
     with holder(tmp_path / "out"), building(tmp_path / "out", kind="corpus", config={}) as build:
         assert build.finished
+
+
+def test_a_full_disk_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(handle: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(OSError, match="No space left") as caught, exclusive(tmp_path / "out"):
+        pass
+    assert caught.value.filename == str(tmp_path / ".out.lock")
+    assert not list(tmp_path.iterdir())
+    monkeypatch.undo()
+    with exclusive(tmp_path / "out"):
+        assert (tmp_path / ".out.lock").exists()

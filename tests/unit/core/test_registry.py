@@ -127,3 +127,10 @@ def test_the_projects_own_registries_answer_without_torch() -> None:
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_plugin_without_what_its_package_agreed_on(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("Annotate = 1\n")
+    with pytest.raises(UserError, match=r"mine\.py: the module has no 'Annotator'"):
+        registry.member("hanmo.annotate.annotators", str(tmp_path / "mine.py"), "Annotator")
+    assert registry.member("hanmo.core.executors", "local", "Executor")
