@@ -1,6 +1,7 @@
 """The quick road gives what the crate gives, piece for piece and span for span."""
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 
 import numpy as np
 import pytest
@@ -33,7 +34,8 @@ def table(id_of: dict[str, int]) -> CharTable:
 def assert_same(id_of: dict[str, int], table: CharTable, texts: list[str]) -> None:
     exact = encode_rows(build(id_of), texts)
     joined, starts, counts = table.encode_joined(texts)
-    assert starts.tolist() == [sum(len(text) + 1 for text in texts[:i]) for i in range(len(texts))]
+    ends = accumulate((len(text) + 1 for text in texts), initial=0)
+    assert [*starts.tolist(), sum(len(text) + 1 for text in texts)] == list(ends)
     assert counts.tolist() == [len(rows) for rows in exact]
     moved = [row for rows, at in zip(exact, starts, strict=True) for row in rows + [0, at, at]]  # noqa: RUF005
     assert joined.tolist() == [row.tolist() for row in moved]
