@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hanmo.commands import prepare
 from hanmo.core import registry
 from hanmo.core.errors import UserError
+from hanmo.corpus.documents import Document, read_documents
 from hanmo.corpus.inputs import READERS, find_inputs
-from hanmo.corpus.reading import ReadOptions, Row, Unreadable
+from hanmo.corpus.reading import ReadOptions, Unreadable
 
 NAMES = registry.names(READERS)
 FORMATS = (Path(__file__).resolve().parents[2] / "docs" / "preparing.md").read_text("utf-8")
@@ -63,10 +64,11 @@ def test_any_bytes_give_documents_or_errors_that_name_the_file(
     path.write_bytes(content)
     options = ReadOptions(layout="paragraphs")
     try:
-        for item in registry.load(READERS, name).read(path, options):
-            assert isinstance(item, Row | Unreadable)
-            if isinstance(item, Row):
-                (item.text + (item.key or "")).encode()  # what no encoding can write is out
+        [file] = find_inputs([path], form=name)
+        for item in read_documents(file, options):
+            assert isinstance(item, Document | Unreadable)
+            if isinstance(item, Document):
+                (item.text + item.id).encode()  # what no encoding can write is out
             if isinstance(item, Unreadable):
                 assert re.match(rf"{re.escape(str(path))}:", str(item.error))
     except UserError as error:

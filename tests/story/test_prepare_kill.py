@@ -49,9 +49,9 @@ run(Config([Path(source)], Path(out), workers=int(workers), part_chars=20_000, *
 """
 # (workers, passes): (what the parent was at, the call at which it was killed) for each broken run
 KILLS = {
-    (1, "plain"): [("write", 4), ("write", 9), ("write", 8), ("write", 7)],
+    (1, "plain"): [("write", 4), ("write", 9), ("write", 8), ("write", 9)],
     (2, "plain"): [("advance", 3), ("advance", 5), ("advance", 12), ("advance", 6)],
-    (1, "full"): [("write", 20), ("write", 40), ("write", 30), ("write", 24)],
+    (1, "full"): [("write", 20), ("write", 40), ("write", 30), ("write", 25)],
     (2, "full"): [("advance", 5), ("advance", 14), ("advance", 20), ("advance", 22)],
 }
 N_FILES, N_DOCUMENTS = 8, 400

@@ -36,7 +36,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(4):
         lines = [json.dumps({"text": text}, ensure_ascii=False) for text in texts[number::3]]
         (folder / "text").mkdir(exist_ok=True)
-        (folder / f"text/文 {number}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        (folder / f"text/文 {number}%41.jsonl").write_text("\n".join(lines), encoding="utf-8")
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted(set(letters))]
     (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
     (folder / "slow.py").write_text(SLOW, encoding="utf-8")

@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 from hanmo.annotate.column_store import read_columns
 from hanmo.annotate.tagsets import TAGSETS
+from hanmo.core import remote
 from hanmo.core.artifact import building, is_ours, read_manifest
 from hanmo.core.config import following
 from hanmo.core.errors import UserError
@@ -209,6 +210,7 @@ def _to_shards(config: Config, vocab: Path) -> dict[str, int | float]:
         for part_counts in counts:
             total.update(part_counts)
         if not total["pieces"]:
+            remote.remove_tree(build.dir)  # nothing to continue
             raise UserError(f"{config.sentences}: no sentences with text in it; nothing to encode")
         total["shards"] = _write_shards(build.dir, work, len(parts), tokenizer, config.shard_pieces)
         build.counts.update(total)

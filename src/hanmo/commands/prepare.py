@@ -23,6 +23,7 @@ from hanmo.core.executor import make_executor
 from hanmo.core.files import open_bytes, write_atomic
 from hanmo.core.log import say
 from hanmo.core.registry import outside_source
+from hanmo.core.urls import is_remote
 from hanmo.corpus.inputs import AUTO, READERS, InputFile, find_inputs
 from hanmo.corpus.layouts import WITHOUT_BLANK_LINES
 from hanmo.corpus.passes import Counts, Folders, make_corpus
@@ -31,6 +32,7 @@ from hanmo.corpus.treating import Missing
 
 MISSING = "missing.jsonl"
 REMOTE = ("inputs", "out", "dropped")  # settings that may be URLs
+LARGE_BYTES = 1 << 30
 INCOMPLETE = 3  # exit code: done, but something could not be read
 _NOT_READ = ("dropped_unreadable", "files_incomplete", "files_unknown")
 
@@ -50,7 +52,7 @@ def run(config: Config) -> dict[str, int | float]:
     unknown: list[Missing] = []
     files = _find(config, unknown)
     _refuse_out_inside(config)
-    inputs = {f"{number:06d} {file.source}": file.path for number, file in enumerate(files)}
+    inputs = {f"{number:06d} {file.label}": file.path for number, file in enumerate(files)}
     code = None if config.format == AUTO else outside_source(READERS, config.format)
     if code is not None:
         inputs["reader"] = code
@@ -62,10 +64,12 @@ def run(config: Config) -> dict[str, int | float]:
         build = stack.enter_context(made(config.out, "corpus"))
         aside = _enter_aside(stack, config, build, made)
         if not build.finished:
-            counts = _make(build, aside, files, options, config)
+            groups = group_files(files)
+            _tell_large(files, config.workers)
+            counts = _make(build, aside, groups, options, config)
             if unknown:
                 counts["files_unknown"] = len(unknown)
-            _tell_missing(build, len(group_files(files)), unknown)
+            _tell_missing(build, len(groups), unknown)
             build.counts.update(counts)
             if aside is not None and not aside.finished:
                 kinds = {k: n for k, n in counts.items() if k.startswith("dropped_")}
@@ -121,7 +125,7 @@ def _enter_aside(
 def _make(
     build: Build,
     aside: Build | None,
-    files: Sequence[InputFile],
+    groups: Sequence[Sequence[InputFile]],
     options: Options,
     config: Config,
 ) -> Counts:
@@ -143,13 +147,29 @@ def _make(
 
     dropped = aside.dir if aside is not None and not aside.finished else None
     folders = Folders(build.dir, build.state_dir / "clean", dropped)
-    counts = make_corpus(folders, group_files(files), options, tasks)
+    counts = make_corpus(folders, groups, options, tasks)
     if counts["kept"] == 0:
-        first = _first_missing(build, len(group_files(files)))
+        first = _first_missing(build, len(groups))
         for one in filter(None, (build, aside)):
             remote.remove_tree(one.dir)  # nothing to continue: other settings may start at once
         raise UserError(_nothing_left(counts, first))
     return counts
+
+
+def _tell_large(files: Sequence[InputFile], workers: int) -> None:
+    """Say which files are so large that a run can neither share nor continue them well."""
+    large = [
+        file
+        for file in files
+        if not is_remote(file.path) and file.path.stat().st_size >= LARGE_BYTES
+    ]
+    if large:
+        size = large[0].path.stat().st_size / 2**30
+        say(
+            f"prepare: {len(large):,} files of {LARGE_BYTES / 2**30:.0f} GiB and more, such as "
+            f"{large[0].path} ({size:.1f} GiB): a file is one task, read by one of {workers:,} "
+            "workers and again from its beginning after a kill; cut it to do better (split -C 500M)"
+        )
 
 
 def _tell_missing(build: Build, n_groups: int, unknown: Sequence[Missing]) -> None:
@@ -176,6 +196,11 @@ def _first_missing(build: Build, n_groups: int) -> str | None:
 
 def _result(config: Config, build: Build) -> dict[str, int | float]:
     counts = dict(build.counts)
+    if again := counts.get("repeated_ids"):
+        say(
+            f"prepare: {again:,} documents have the id of an earlier one; #2, #3 … is added to "
+            "theirs (is --id-key the right one?)"
+        )
     if doubtful := counts.get(f"files_{WITHOUT_BLANK_LINES}"):
         say(
             f"prepare: {doubtful:,} long files without a blank line are a document each; if they "

@@ -23,7 +23,7 @@ from typing import Any
 
 from hanmo.core import remote
 from hanmo.core.errors import UserError
-from hanmo.core.files import sha256, sync_folder, write_atomic, write_json
+from hanmo.core.files import parsed, sha256, sync_folder, write_atomic, write_json
 from hanmo.core.identity import NOT_CONTENT, Tolerance, differences, how_settings, plain
 from hanmo.core.lock import exclusive
 from hanmo.core.urls import is_remote, shown, url_of
@@ -185,7 +185,7 @@ def read_manifest(folder: Path, kind: str | tuple[str, ...] | None = None) -> Ma
     if not path.is_file():
         raise UserError(_why_unfinished(folder))
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = parsed(path)
         manifest = Manifest(**{f.name: raw[f.name] for f in dataclasses.fields(Manifest)})
         if not (isinstance(manifest.version, int) and isinstance(manifest.files, Mapping)):
             raise TypeError("version or files")
@@ -218,7 +218,7 @@ def is_ours(folder: Path) -> bool:
     if is_remote(folder) and url_of(folder) is None:
         return False  # above all buckets
     try:
-        raw = json.loads(remote.fetched(folder / MANIFEST).read_text(encoding="utf-8"))
+        raw = parsed(remote.fetched(folder / MANIFEST))
     except (OSError, ValueError):
         return False
     return isinstance(raw, dict) and {"kind", "version", "files"} <= raw.keys()
@@ -273,7 +273,7 @@ def _already_there(out: Path, identity: dict[str, Any], overwrite: bool, free: T
     if overwrite:
         return False
     manifest = read_manifest(out)
-    made = {"kind": manifest.kind, "config": manifest.config, "inputs": manifest.inputs}
+    made = {name: getattr(manifest, name) for name in identity}
     changed = differences(made, identity, free)
     if changed:
         raise OtherSettingsError(

@@ -8,6 +8,7 @@ and friends are ordinary characters in Chinese text and in BERT's vocabulary: fa
 
 import bz2
 import contextlib
+import functools
 import gzip
 import hashlib
 import io
@@ -277,6 +278,21 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def parsed(path: Path) -> Any:
+    """Return the value of a JSON file, parsed once as long as the file is the same; not to change.
+
+    Raises:
+        OSError, ValueError: as opening and json have them.
+    """
+    stat = path.stat()
+    return _parsed(path, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
+
+
+@functools.lru_cache(maxsize=8)
+def _parsed(path: Path, stamp: tuple[int, int, int]) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:

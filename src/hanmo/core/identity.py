@@ -71,6 +71,8 @@ def plain(value: Any) -> Any:
 def differences(made: Mapping[str, Any], wanted: Mapping[str, Any], free: Tolerance) -> list[str]:
     """Say in words how what was made differs from what is wanted: kind, settings, inputs."""
     changed = []
+    if made.get("version") != wanted.get("version"):
+        changed.append(f"format version {made.get('version')}, not {wanted.get('version')}")
     if made["kind"] != wanted["kind"]:
         return [f"kind {made['kind']!r}, not {wanted['kind']!r}"]  # nothing else compares
     for part in ("config", "inputs"):

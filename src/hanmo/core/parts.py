@@ -19,8 +19,9 @@ def parts_of(folder: Path, kind: str) -> list[Path]:
     Raises:
         UserError: not a finished folder of that kind.
     """
-    names = sorted(read_manifest(folder, kind).files)
-    return [folder / name for name in names if name.startswith(_PREFIX)]
+    names = [name for name in read_manifest(folder, kind).files if name.startswith(_PREFIX)]
+    # Numbers have five digits, or more.
+    return [folder / name for name in sorted(names, key=lambda name: (len(name), name))]
 
 
 def part_name(number: int, suffix: str) -> str:

@@ -92,6 +92,11 @@ def below(folder: Path, name: str) -> Path:
     return folder.joinpath(*map(_escaped, name.split("/")))
 
 
+def stored_names(path: Path) -> tuple[str, ...]:
+    """Return the parts of a path as its store has them: `a%25b` of a twin is `a%b` there."""
+    return tuple(map(_plain, path.parts)) if is_remote(path) else path.parts
+
+
 def is_remote(path: Path) -> bool:
     """Whether a path stands for what is in the store: a `Twin`, not a plain path to its copy."""
     return isinstance(path, Twin)

@@ -6,34 +6,32 @@ Each is a step for `run_tasks`; they leave arrays in the folder of the chunks:
 - `choose` (one task): `reasons.npy`, uint8 [N], a place in `REASONS`; `roots.npy`, the document
   kept for each;
 - `find_repeated` (one task a slice): `seen-00.npy`, `frequent-00.npy`, paragraphs to remove;
-- `divide` (one task): `starts.npy`, the first document of each part; `ends.npy` and `chunks.json`,
-  where chunks end; `removed.npy` and `paragraph_starts.npy`; `kept_ids.npz`.
+- `divide` (one task): `starts.npy`, the first document of each part; `ends.npy` and `chunks.npy`,
+  where chunks end; `removed.npy` and `paragraph_starts.npy`; `again.npy`, documents whose id an
+  earlier one has; `kept_ids.jsonl`.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hanmo.core.files import write_atomic
+from hanmo.core.files import open_bytes, write_atomic
 from hanmo.core.remote import fetched
-from hanmo.corpus.dedup import first_equal, united
-from hanmo.corpus.near import matches
+from hanmo.corpus.dedup import first_equal, grouped, united
+from hanmo.corpus.near import matches, read_band
 from hanmo.corpus.paragraphs import SLICES, repeated_in_slice, shortened
-from hanmo.corpus.spool import Index, Options, bands_path, ids_path, packed_lines, save_array
+from hanmo.corpus.spool import Index, Options, ids_path, save_array
 
 # Why a document that passed the filters is not in the corpus; the number is stored.
 REASONS = ("", "duplicate", "near-duplicate", "repeated-elsewhere")
 DUPLICATE, NEAR, REPEATED = 1, 2, 3
 
 
-def match_bucket(n_groups: int, folder: Path, rank: int) -> dict[str, int]:
+def match_bucket(n_groups: int, buckets: int, folder: Path, rank: int) -> dict[str, int]:
     """Pair the documents that agree in one band."""
-    columns = [
-        np.load(fetched(bands_path(folder, g)), mmap_mode="r")[rank] for g in range(n_groups)
-    ]
+    columns = [read_band(folder, group, rank, buckets) for group in range(n_groups)]
     save_array(folder / f"near-{rank:02d}.npy", matches(columns))
     return {}
 
@@ -85,14 +83,38 @@ def divide(
     starts[: min(1, len(starts) - 1)] = 0
     _save_chunk_places(folder, indexes)
     save_array(folder / "starts.npy", starts)
+    again = repeated_ids(np.concatenate([index.names for index in indexes]), keep)
+    save_array(folder / "again.npy", again)
     if with_ids:
         _save_kept_ids(n_groups, folder, indexes)
     return {
+        "repeated_ids": len(again),
         f"dropped_{REASONS[REPEATED]}": int((reasons == REPEATED).sum()),
         "kept": int(keep.sum()),
         "characters": int(kept_lengths.sum()),
         "parts": len(starts) - 1,
     }
+
+
+def repeated_ids(names: NDArray[np.uint64], keep: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Find the documents whose id an earlier one of those that stay has.
+
+    Args:
+        names: uint64 [N], hashes of the ids.
+        keep: bool [N].
+
+    Returns:
+        int64 [A, 2], ascending: the document, and its place among those of its id, from 2.
+    """
+    places = np.flatnonzero(keep)
+    if not len(places):
+        return np.zeros((0, 2), dtype=np.int64)
+    order, opens = grouped(names[places].reshape(-1, 1))
+    at = np.arange(len(order))
+    place_in_group = at - np.maximum.accumulate(np.where(opens, at, 0))
+    later = place_in_group > 0
+    found = np.stack([places[order[later]], place_in_group[later] + 1], axis=1)
+    return found[np.argsort(found[:, 0])]
 
 
 def _without_repeated(
@@ -115,13 +137,11 @@ def _without_repeated(
 
 
 def _save_chunk_places(folder: Path, indexes: Sequence[Index]) -> None:
-    names = [
-        f"{group:06d}-{chunk:06d}"
-        for group, index in enumerate(indexes)
-        for chunk in range(len(index.chunks))
-    ]
+    counts = [len(index.chunks) for index in indexes]
+    numbers = np.concatenate([np.arange(n, dtype=np.int64) for n in counts])
+    groups = np.repeat(np.arange(len(indexes), dtype=np.int64), counts)
     ends = np.cumsum(np.concatenate([index.chunks for index in indexes]), dtype=np.int64)
-    write_atomic(folder / "chunks.json", json.dumps(names))
+    save_array(folder / "chunks.npy", np.stack([groups, numbers], axis=1))
     save_array(folder / "ends.npy", ends)
 
 
@@ -135,10 +155,15 @@ def _save_kept_ids(n_groups: int, folder: Path, indexes: Sequence[Index]) -> Non
     for group in range(n_groups):
         end = begin + len(indexes[group].lengths)
         here = wanted[np.searchsorted(wanted, begin) : np.searchsorted(wanted, end)] - begin
-        lines = packed_lines(ids_path(folder, group)) if len(here) else []
-        for place in here.tolist():
-            ids += lines[place]
-            ends.append(len(ids))
+        if len(here):
+            ahead = iter(here.tolist())
+            place = next(ahead)
+            with open_bytes(ids_path(folder, group)) as lines:
+                for number, line in enumerate(lines):
+                    if number == place:
+                        ids += line
+                        ends.append(len(ids))
+                        place = next(ahead, -1)
         begin = end
     save_array(folder / "kept_numbers.npy", wanted)
     save_array(folder / "kept_ends.npy", np.array(ends, dtype=np.int64))

@@ -19,7 +19,7 @@ from hanmo.core import registry, remote
 from hanmo.core.artifact import MANIFEST, is_ours, read_manifest
 from hanmo.core.errors import UserError
 from hanmo.core.files import COMPRESSIONS, format_suffix, stem
-from hanmo.core.urls import is_remote
+from hanmo.core.urls import is_remote, stored_names
 
 Refuse = Callable[[Path, UserError], None]
 
@@ -42,6 +42,12 @@ class InputFile:
     name: str
     source: str
     format: str
+
+    @property
+    def label(self) -> str:
+        """What it is called among the inputs of a folder: the ids of its documents depend on it."""
+        usual = self.name == stem(Path(self.source))
+        return self.source if usual else f"{self.source} as {self.name}"
 
 
 def find_inputs(
@@ -82,11 +88,11 @@ def find_inputs(
             formats[file] = _format(file) if form == AUTO else form
         except UserError as error:
             refuse(file, error)
-    stems = Counter(stem(file) for file, _ in found)
+    stems = Counter(stem(relative) for _, relative in found)
     inputs = [
         InputFile(
             path=file,
-            name=stem(file) if stems[stem(file)] == 1 else _long_name(file, relative),
+            name=stem(relative) if stems[stem(relative)] == 1 else _long_name(file, relative),
             source=relative.as_posix(),
             format=formats[file],
         )
@@ -103,7 +109,7 @@ def find_inputs(
 def _expand(path: Path, refuse: Refuse) -> list[tuple[Path, Path]]:
     """Return (file, its path below the folder asked for)."""
     if remote.is_file(path):
-        return [(path, Path(path.name))]
+        return [(path, Path(stored_names(path)[-1]))]
     if not remote.is_folder(path):
         raise UserError(f"{path}: no such file or folder")
     if is_ours(path):
@@ -127,7 +133,8 @@ def _expand(path: Path, refuse: Refuse) -> list[tuple[Path, Path]]:
             shown = [file for file in shown if not file.is_relative_to(made)]
     if not shown:
         raise UserError(f"{path}: the folder holds no file; expected text to read")
-    return [(path / file, file) for file in shown]
+    depth = len(path.parts)
+    return [(path / file, Path(*stored_names(path / file)[depth:])) for file in shown]
 
 
 def _local_files(folder: Path, refuse: Refuse, above: tuple[Path, ...]) -> Iterator[Path]:
@@ -153,8 +160,8 @@ def _local_files(folder: Path, refuse: Refuse, above: tuple[Path, ...]) -> Itera
 
 
 def _long_name(file: Path, relative: Path) -> str:
-    folders = relative.parts[:-1] or file.parts[-2:-1]
-    return "-".join([*folders, stem(file)])
+    folders = relative.parts[:-1] or stored_names(file)[-2:-1]
+    return "-".join([*folders, stem(relative)])
 
 
 @lru_cache(maxsize=1)

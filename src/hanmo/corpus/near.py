@@ -16,19 +16,24 @@ once and keeps a dictionary of all pairs.
 import hashlib
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hanmo.core.files import replacing
+from hanmo.core.remote import fetched
 from hanmo.corpus.dedup import first_equal
 
 NO_BAND = np.uint64(2**64 - 1)  # of a text that is shorter than an n-gram: like no other
 _CHUNK = 2048  # n-grams at a time: a long document needs no more memory than a short one
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _SEED = 1
+_BLOCK = 1 << 16  # documents whose bands are held
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +94,56 @@ def shingles(text: str, ngram: int) -> NDArray[np.uint64]:
     for place in range(ngram):
         grams = grams * _MULTIPLIER + codes[place : place + n]
     return _mixed(np.unique(grams)).reshape(-1, 1)
+
+
+class BandWriter:
+    """Writes the bands of a group's documents, block by block: `000003.bands`.
+
+    A block is uint64 [buckets, n] for `_BLOCK` documents, or the rest, so that one band is read
+    alone and only a block is held in memory.
+    """
+
+    def __init__(self, folder: Path, group: int, options: NearOptions) -> None:
+        self._options = options
+        self._rows: list[NDArray[np.uint64]] = []
+        self._finish = ExitStack()
+        path = self._finish.enter_context(replacing(_bands_path(folder, group)))
+        self._stream = self._finish.enter_context(path.open("wb"))
+
+    def add(self, text: str) -> None:
+        """Add a document."""
+        self._rows.append(bands(text, self._options))
+        if len(self._rows) == _BLOCK:
+            self._write()
+
+    def _write(self) -> None:
+        self._stream.write(np.ascontiguousarray(np.array(self._rows, dtype="<u8").T).tobytes())
+        self._rows = []
+
+    def __enter__(self) -> "BandWriter":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if error[0] is None and self._rows:
+            self._write()
+        self._finish.__exit__(*error)
+
+
+def read_band(folder: Path, group: int, band: int, buckets: int) -> NDArray[np.uint64]:
+    """Return one band of the documents of a group: uint64 [N]."""
+    path = fetched(_bands_path(folder, group))
+    n = path.stat().st_size // (8 * buckets)
+    found = np.empty(n, dtype="<u8")
+    with path.open("rb") as stream:
+        for first in range(0, n, _BLOCK):
+            size = min(_BLOCK, n - first)
+            stream.seek(8 * (first * buckets + band * size))
+            found[first : first + size] = np.frombuffer(stream.read(8 * size), dtype="<u8")
+    return found
+
+
+def _bands_path(folder: Path, group: int) -> Path:
+    return folder / f"{group:06d}.bands"
 
 
 def matches(columns: Sequence[NDArray[np.uint64]]) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 Every pass is tasks of `run_tasks`, so a killed run goes on where it was, and its bytes are the same
 for any number of workers. The passes: clean, match near duplicates, choose, find repeated
-paragraphs, divide, write.
+paragraphs, divide, write, put aside.
 
     counts = make_corpus(Folders(build.dir, state, None), files, Options(), run)
 """
@@ -11,14 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
 from hanmo.core.parts import part_name
 from hanmo.corpus.choosing import choose, divide, find_repeated, match_bucket
 from hanmo.corpus.inputs import InputFile
 from hanmo.corpus.paragraphs import SLICES
-from hanmo.corpus.spool import Options, clean_group
-from hanmo.corpus.writing import PART_SUFFIX, write_part
+from hanmo.corpus.spool import Index, Options, clean_group
+from hanmo.corpus.writing import PART_SUFFIX, write_aside, write_part
 
 Counts = dict[str, int]
 # (step, what each task works on, folder for its state, title) → the counts of each task
@@ -53,10 +54,10 @@ def make_corpus(
     work, n = folders.work, len(groups)
     work.mkdir(exist_ok=True)
     step: Callable[[int], Counts] = partial(clean_group, groups, options, work, folders.dropped)
-    names = [", ".join(str(file.path) for file in group) for group in groups]
-    counts = [*run(step, names, "1-clean", "prepare: read and clean")]
+    groups_named = [", ".join(str(file.path) for file in group) for group in groups]
+    counts = [*run(step, groups_named, "1-clean", "prepare: read and clean")]
     if options.near.similarity:
-        step = partial(match_bucket, n, work)
+        step = partial(match_bucket, n, options.near.buckets, work)
         names = [f"band {rank}" for rank in range(options.near.buckets)]
         run(step, names, "2-match", "prepare: find near duplicates")
     step = partial(choose, n, options, work)
@@ -69,9 +70,14 @@ def make_corpus(
     [division] = run(step, ["all documents"], "5-divide", "prepare: divide into parts")
     counts.append(division)
     if division["kept"]:
-        step = partial(write_part, work, options, folders.out, folders.dropped)
-        names = [part_name(rank, PART_SUFFIX) for rank in range(division["parts"])]
-        run(step, names, "6-write", "prepare: write parts")
+        step = partial(write_part, work, options, folders.out)
+        parts = [part_name(rank, PART_SUFFIX) for rank in range(division["parts"])]
+        run(step, parts, "6-write", "prepare: write parts")
+        if folders.dropped is not None:
+            sizes = [len(Index.load(work, group).lengths) for group in range(n)]
+            n_before = [0, *accumulate(sizes)]
+            step = partial(write_aside, n_before, work, options, folders.dropped)
+            run(step, groups_named, "7-aside", "prepare: write what is dropped")
     return _total(counts)
 
 

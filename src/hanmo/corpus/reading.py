@@ -7,7 +7,10 @@ A reader is a file of `corpus/readers/`: `SUFFIXES` (the files it takes when no 
 - `Unreadable(error)`: a document, or `n` of them, that cannot be read, though the next ones can.
 
 What it raises as a `UserError` ends the file. So whether a run stops at a mistake is decided in
-one place (`corpus/spool.py`), and not by each reader.
+one place (`corpus/treating.py`), and not by each reader. A reader may also have `ENCODED = False`
+(the format says its encoding itself), `PACKED = False` (nothing like .gz stands behind its suffix)
+and `resolve(path, options)`, which returns the options with what the file shows, and a word for how
+it is read, which is counted.
 
     for number, line in lines(Path("a.txt"), ReadOptions()): ...
 """

@@ -7,18 +7,22 @@
 3. `corpus/writing.py`: copy the kept lines of the chunks that a part covers.
 
 A line is `{"id": "wiki-0", "text": "…", "source": "wiki.txt.xz"}`. Chunks and parts depend on the
-inputs and options only, never on the number of workers. Memory: a chunk, and 16 bytes a document
-for the hashes plus 21 for length, decision and the first equal one.
+inputs and options only, never on the number of workers. Memory: a chunk, 28 bytes for each document
+of the group that is read, and then, of all of them, 24 bytes a document for the hashes plus 21 for
+length, decision and the first equal one.
 
     groups = group_files(find_inputs([Path("raw")]))
 """
 
+import hashlib
 import io
 import json
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +30,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanmo.core import remote
-from hanmo.core.files import MEBIBYTE, write_atomic
+from hanmo.core.files import MEBIBYTE, open_bytes, replacing, write_atomic
 from hanmo.core.remote import fetched, read_bytes
 from hanmo.corpus.dedup import as_hashes, text_digest
 from hanmo.corpus.documents import Document
 from hanmo.corpus.inputs import InputFile
-from hanmo.corpus.near import NearOptions, bands
+from hanmo.corpus.near import BandWriter, NearOptions
 from hanmo.corpus.paragraphs import ParagraphOptions, Paragraphs
 from hanmo.corpus.treating import Dropped, Missing, TreatOptions, treated
 
@@ -82,28 +86,28 @@ def clean_group(
         rank: Number of the group.
     """
     counts: Counter[str] = Counter()
-    chunks = _Chunks(folder, f"{rank:06d}")
-    aside = _Chunks(dropped, f"filtered-{rank:06d}") if dropped is not None else None
-    index = _IndexWriter(options, ids=dropped is not None)
+    chunks = Chunks(folder, f"{rank:06d}")
+    aside = Chunks(dropped, f"filtered-{rank:06d}") if dropped is not None else None
     missing: list[bytes] = []
-    for item in treated(groups[rank], options.treat, counts):
-        if isinstance(item, Missing):
-            missing.append(line_of(item.record()))
-        elif not isinstance(item, Dropped):
-            index.add(item)
-            chunks.add(record_of(item), len(item.text))
-        elif aside is not None:
-            record = record_of(item.document) | {"reason": item.reason}
-            aside.add(record, len(item.document.text))
+    with _IndexWriter(options, folder, rank, ids=dropped is not None) as index:
+        for item in treated(groups[rank], options.treat, counts):
+            if isinstance(item, Missing):
+                missing.append(line_of(item.record()))
+            elif not isinstance(item, Dropped):
+                index.add(item)
+                chunks.add(record_of(item), len(item.text))
+            elif aside is not None:
+                record = record_of(item.document) | {"reason": item.reason}
+                aside.add(record, len(item.document.text))
     if aside is not None:
         aside.close()
     if missing:
         write_atomic(missing_path(folder, rank), b"".join(missing))
-    index.save(folder, rank, chunks.close())
+    index.save(chunks.close())
     return dict(counts)
 
 
-class _Chunks:
+class Chunks:
     """Lines written in files of about `CHUNK_CHARS` characters, compressed."""
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -113,6 +117,7 @@ class _Chunks:
         self._sizes: list[int] = []
 
     def add(self, record: Mapping[str, Any], chars: int) -> None:
+        """Add a line that counts for so many characters."""
         self._lines.append(line_of(record))
         self._pending += chars
         if self._pending >= CHUNK_CHARS:
@@ -134,40 +139,49 @@ class _Chunks:
 class _IndexWriter:
     """What later passes need to know of each document of a group."""
 
-    def __init__(self, options: Options, *, ids: bool) -> None:
-        self._near = options.near
-        self._digests, self._lengths = bytearray(), array("i")
-        self._bands: list[NDArray[np.uint64]] = []
+    def __init__(self, options: Options, folder: Path, group: int, *, ids: bool) -> None:
+        self._folder, self._group = folder, group
+        self._digests, self._names, self._lengths = bytearray(), bytearray(), array("i")
         self._paragraphs = Paragraphs() if options.paragraphs.any else None
-        self._ids: list[str] | None = [] if ids else None
+        self._files = ExitStack()
+        is_near = options.near.similarity > 0
+        self._bands = BandWriter(folder, group, options.near) if is_near else None
+        self._ids: Any = None
+        if self._bands is not None:
+            self._files.enter_context(self._bands)
+        if ids:
+            path = self._files.enter_context(replacing(ids_path(folder, group)))
+            self._ids = self._files.enter_context(open_bytes(path, "wb"))
+
+    def __enter__(self) -> "_IndexWriter":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._files.__exit__(*error)
 
     def add(self, document: Document) -> None:
         self._digests += text_digest(document.text)
+        self._names += hashlib.blake2b(document.id.encode(), digest_size=8).digest()
         self._lengths.append(len(document.text))
-        if self._near.similarity:
-            self._bands.append(bands(document.text, self._near))
+        if self._bands is not None:
+            self._bands.add(document.text)
         if self._paragraphs is not None:
             self._paragraphs.add(document.text)
         if self._ids is not None:
-            self._ids.append(document.id)
+            self._ids.write(line_of(document.id))
 
-    def save(self, folder: Path, group: int, chunks: Sequence[int]) -> None:
-        if self._near.similarity:
-            matrix = np.array(self._bands, dtype=np.uint64).reshape(-1, self._near.buckets)
-            save_array(bands_path(folder, group), np.ascontiguousarray(matrix.T))
+    def save(self, chunks: Sequence[int]) -> None:
         if self._paragraphs is not None:
-            self._paragraphs.save(folder, group)
-        if self._ids is not None:
-            lines = [line_of(name) for name in self._ids]
-            write_atomic(ids_path(folder, group), compress(lines))
+            self._paragraphs.save(self._folder, self._group)
         stream = io.BytesIO()
         np.savez(
             stream,
             hashes=as_hashes(self._digests),
+            names=np.frombuffer(self._names, dtype="<u8"),
             lengths=np.array(self._lengths, dtype=np.int32),
             chunks=np.array(chunks, dtype=np.int32),
         )
-        write_atomic(folder / f"{group:06d}.npz", stream.getvalue())
+        write_atomic(self._folder / f"{self._group:06d}.npz", stream.getvalue())
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +189,7 @@ class Index:
     """What `clean_group` left of one group."""
 
     hashes: NDArray[np.uint64]  # [N, 2]
+    names: NDArray[np.uint64]  # [N] hashes of the ids
     lengths: NDArray[np.int32]  # [N] characters of each document
     chunks: NDArray[np.int32]  # [C] documents of each chunk
 
@@ -182,12 +197,7 @@ class Index:
     def load(cls, folder: Path, group: int) -> "Index":
         """Read the index of a group."""
         with np.load(io.BytesIO(read_bytes(folder / f"{group:06d}.npz"))) as arrays:
-            return cls(arrays["hashes"], arrays["lengths"], arrays["chunks"])
-
-
-def bands_path(folder: Path, group: int) -> Path:
-    """Return where a group's bands are: uint64 [buckets, N]."""
-    return folder / f"{group:06d}.bands.npy"
+            return cls(*(arrays[field.name] for field in fields(cls)))
 
 
 def ids_path(folder: Path, group: int) -> Path:
@@ -227,17 +237,19 @@ def packed_lines(path: Path) -> list[bytes]:
     return raw.splitlines(keepends=True)
 
 
-def lines_between(folder: Path, first: int, end: int) -> Iterator[bytes]:
-    """Yield lines `first` … `end - 1` of all chunks put together."""
-    names = json.loads(read_bytes(folder / "chunks.json"))
-    ends = np.load(fetched(folder / "ends.npy"))
-    chunk = int(np.searchsorted(ends, first, side="right"))
-    while first < end:
+def lines_at(folder: Path, places: NDArray[np.int64]) -> Iterator[tuple[int, bytes]]:
+    """Yield documents by their numbers, ascending; chunks without one of them are not read."""
+    names = np.load(fetched(folder / "chunks.npy"), mmap_mode="r")
+    ends = np.load(fetched(folder / "ends.npy"), mmap_mode="r")
+    chunks = np.searchsorted(ends, places, side="right")
+    bounds = [*np.flatnonzero(np.diff(chunks, prepend=-1)).tolist(), len(places)]
+    for first, stop in pairwise(bounds):
+        chunk = int(chunks[first])
         begin = int(ends[chunk - 1]) if chunk else 0
-        lines = packed_lines(folder / f"{names[chunk]}.jsonl.zst")
-        yield from lines[first - begin : end - begin]
-        first = min(end, int(ends[chunk]))
-        chunk += 1
+        group, number = names[chunk].tolist()
+        lines = packed_lines(folder / f"{group:06d}-{number:06d}.jsonl.zst")
+        for place in places[first:stop].tolist():
+            yield place, lines[place - begin]
 
 
 def save_array(path: Path, values: NDArray[Any]) -> None:

@@ -29,6 +29,7 @@ from hanmo.text.vocab import SPECIALS, VOCAB_FILE, write_vocab
 
 KIND = "shards"
 SHARD_PIECES = 16_000_000
+_MOST_WAITING = 256  # parts that a shard is put together of
 _SPECIAL_NAMES = ("pad", "unk", "cls", "sep", "mask")  # in the order of SPECIALS
 
 
@@ -87,6 +88,9 @@ class ShardWriter:
             wanted = self._shard_pieces - self._n_waiting + int(ends[done])
             stop = min(int(np.searchsorted(ends[1:], wanted)) + 1, n_documents)
             self._waiting.append(documents.cut(done, stop))
+            if len(self._waiting) == _MOST_WAITING:
+                # A copy: views keep the file of each part open.
+                self._waiting = [join(self._waiting, list(self._legend.layers))]
             self._n_waiting += int(ends[stop] - ends[done])
             done = stop
             if self._n_waiting >= self._shard_pieces:

@@ -554,3 +554,31 @@ def test_somebody_elses_manifest_is_none_of_ours(text: str, tmp_path: Path) -> N
     for folder in (tmp_path, path.parent):
         (folder / "manifest.json").write_text(text)
         assert checked(path) == path
+
+
+def test_another_format_version_is_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "out")
+    monkeypatch.setattr(artifact, "FORMAT_VERSION", artifact.FORMAT_VERSION + 1)
+    with pytest.raises(UserError, match="format version 1, not 2"):
+        make(tmp_path / "out")
+    assert make(tmp_path / "out", overwrite=True).finished is False
+
+
+def test_a_manifest_is_parsed_once_and_a_changed_one_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "out")
+    calls = []
+    real = json.loads
+    monkeypatch.setattr(json, "loads", lambda text: calls.append(1) or real(text))
+    for _ in range(3):
+        assert checked(tmp_path / "out" / "a.txt").is_file()
+    assert len(calls) <= 1
+    manifest = tmp_path / "out" / "manifest.json"
+    raw = real(manifest.read_text())
+    raw["files"]["a.txt"]["bytes"] += 1
+    manifest.write_text(json.dumps(raw))
+    with pytest.raises(UserError, match="expected"):
+        checked(tmp_path / "out" / "a.txt")

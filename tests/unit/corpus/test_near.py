@@ -169,3 +169,16 @@ def test_groups_are_those_of_datatroves_own_pipeline(tmp_path: Path) -> None:
     several = [group for group in ours.values() if len(group) > 1]
     assert sorted(map(sorted, theirs.values())) == sorted(map(sorted, several))
     assert len(several) >= 3 and any(len(group) == 1 for group in ours.values())
+
+
+@pytest.mark.parametrize("n", [0, 1, 4, 9])
+def test_a_band_is_read_alone(n: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near, "_BLOCK", 4)
+    texts = [f"第{number}天我们去北京看书，然后回家。" * 3 for number in range(n)]
+    with near.BandWriter(tmp_path, 3, OPTIONS) as writer:
+        for text in texts:
+            writer.add(text)
+    for band in range(OPTIONS.buckets):
+        expected = [bands(text, OPTIONS)[band] for text in texts]
+        assert near.read_band(tmp_path, 3, band, OPTIONS.buckets).tolist() == expected
+    assert [path.name for path in tmp_path.iterdir()] == ["000003.bands"]

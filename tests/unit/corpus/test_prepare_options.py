@@ -3,22 +3,27 @@
 import gzip
 import json
 import re
+import resource
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanmo.cli import main
+from hanmo.commands import annotate, encode
+from hanmo.commands import prepare as prepare_module
 from hanmo.commands.prepare import Config, run
 from hanmo.core.artifact import read_manifest, verify
 from hanmo.core.errors import UserError
 from hanmo.core.files import json_lines
 from hanmo.corpus import spool
+from hanmo.corpus.choosing import repeated_ids
 
 RIVER = (
     "黄河发源于青藏高原的巴颜喀拉山北麓，自西向东流经青海、四川、甘肃、宁夏、内蒙古、陕西、山西、河南、山东九个省区，"
@@ -296,3 +301,93 @@ def test_real_text_has_hardly_any_boilerplate_or_misread_lines(
     assert sum(n for name, n in counts.items() if name.startswith("lines_dropped")) < 10
     assert "dropped_broken-encoding" not in counts
     assert counts["kept"] + counts.get("dropped_near-duplicate", 0) == plain["kept"]
+
+
+def test_an_id_that_comes_again_gets_a_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "GROUP_BYTES", 1)
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for name, rows in (
+        ("a.jsonl", [("x", RIVER), ("x", OTHER), ("y", PEARL)]),
+        ("b.jsonl", [("y", OTHER), ("x", LAKE), ("z", SHARED)]),
+    ):
+        lines = [json.dumps({"id": key, "text": text}, ensure_ascii=False) for key, text in rows]
+        (folder / name).write_text("\n".join(lines), encoding="utf-8")
+    counts = run(Config([folder], tmp_path / "out", id_key="id"))
+    # The second text of OTHER is a duplicate and does not count.
+    assert [d["id"] for d in documents(tmp_path / "out")] == ["x", "x#2", "y", "x#3", "z"]
+    assert counts["repeated_ids"] == 2
+    assert "2 documents have the id of an earlier one" in capsys.readouterr().err
+    annotate.run(annotate.Config([tmp_path / "out"], tmp_path / "said", annotator="jieba"))
+    vocab = tmp_path / "vocab.txt"
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "的"]
+    vocab.write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    made = encode.run(encode.Config(tmp_path / "said", out=tmp_path / "shards", vocab=vocab))
+    assert made["documents"] == 5
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=30),
+)
+def test_repeated_ids_are_numbered_in_their_order(rows: list[tuple[int, bool]]) -> None:
+    names = np.array([name for name, _ in rows], dtype=np.uint64)
+    keep = np.array([kept for _, kept in rows], dtype=bool)
+    seen: Counter[int] = Counter()
+    expected = []
+    for place, (name, kept) in enumerate(rows):
+        seen[name] += kept
+        if kept and seen[name] > 1:
+            expected.append([place, seen[name]])
+    assert repeated_ids(names, keep).tolist() == expected
+
+
+def test_many_groups_need_few_open_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "GROUP_BYTES", 1)
+    folder = tmp_path / "raw"
+    for number in range(120):
+        written(folder, f"{number}.jsonl", [f"第{number}天，{OTHER}"])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 40, hard)
+    )
+    try:
+        counts = run(Config([folder], tmp_path / "out", near_duplicates=0.8, near_buckets=3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert counts["documents_in"] == 120
+
+
+def test_a_run_of_duplicates_is_put_aside_in_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "CHUNK_CHARS", 500)
+    path = written(tmp_path / "raw", "a.jsonl", [PEARL, *[OTHER] * 60, LAKE])
+    out, dropped = tmp_path / "out", tmp_path / "dropped"
+    run(Config([path], out, dropped=dropped, part_chars=30))
+    assert [d["text"] for d in documents(out)] == [PEARL, OTHER, LAKE]
+    aside = list(documents(dropped, "repeated-*"))
+    assert len(aside) == 59
+    assert {d["kept"] for d in aside} == {"a-1"}
+    assert len(list(dropped.glob("repeated-000000-*"))) > 3
+
+
+def test_a_folder_that_names_documents_may_not_change_its_name(tmp_path: Path) -> None:
+    paths = [written(tmp_path / name, "x.jsonl", [f"{name}，{OTHER}"]) for name in "ab"]
+    config = Config(paths, tmp_path / "out")
+    run(config)
+    (tmp_path / "a").rename(tmp_path / "c")
+    with pytest.raises(UserError, match=r"input 000000 x\.jsonl as c-x is new"):
+        run(replace(config, inputs=[tmp_path / "c" / "x.jsonl", paths[1]]))
+
+
+def test_large_files_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare_module, "LARGE_BYTES", 1000)
+    written(tmp_path / "raw", "a.jsonl", [OTHER])
+    written(tmp_path / "raw", "b.jsonl", [RIVER] * 3)
+    run(Config([tmp_path / "raw"], tmp_path / "out", workers=2))
+    said = capsys.readouterr().err
+    assert "1 files of" in said and "b.jsonl" in said

@@ -192,3 +192,11 @@ def test_a_vocabulary_that_does_not_fit_is_told(
     counts = run(replace(config, out=config.out.with_name("other")))
     share = counts["unknown_pieces"] / counts["pieces"]
     assert f"{share:.0%} of the pieces are [UNK]" in capsys.readouterr().err
+
+
+def test_nothing_to_encode_leaves_the_way_free(config: Config) -> None:
+    with building(config.sentences.with_name("empty"), kind="sentences", config={}) as build:
+        write_part(build.dir / "part-00000.parquet", [("a", Sentence("\u200b", (), {}))])
+    with pytest.raises(UserError, match="nothing to encode"):
+        run(replace(config, sentences=config.sentences.with_name("empty")))
+    assert run(config)["documents"] == 5 * N_PARTS

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import pickle
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanmo.core.errors import UserError
+from hanmo.data import shards
 from hanmo.data.documents import Documents, join
 from hanmo.data.shard_file import Legend, damage, read_shard, write_shard
 from hanmo.data.shards import ShardSet
@@ -44,6 +47,28 @@ def test_round_trip(
     assert sum(starts) == sum(map(len, first + second))
     for shard in shards.shards[:-1]:  # closed at once after the document that filled it
         assert len(shard.ids) >= shard_pieces > shard.piece_offsets[-2]
+
+
+def test_many_small_parts_are_copied_and_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "_MOST_WAITING", 4)
+    documents = random_documents(3, 30)
+    whole = write_shards(tmp_path / "whole", [documents], shard_pieces=10_000)
+    held: list[weakref.ref[Documents]] = []
+
+    def parts() -> Iterator[Documents]:
+        for number in range(30):
+            part = documents.cut(number, number + 1)
+            ids = part.ids.copy()
+            held.append(weakref.ref(ids))
+            yield dataclasses.replace(part, ids=ids)
+            del part, ids
+            assert sum(one() is not None for one in held) <= 5
+
+    single = write_shards(tmp_path / "single", parts(), shard_pieces=10_000)
+    for path in whole.iterdir():
+        assert path.read_bytes() == (single / path.name).read_bytes()
 
 
 def test_shard_borders_do_not_depend_on_how_documents_are_handed_over(tmp_path: Path) -> None:
