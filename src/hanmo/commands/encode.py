@@ -36,6 +36,7 @@ from hanmo.core.local_copies import with_local_copies
 from hanmo.core.log import Progress, say
 from hanmo.core.parts import parts_of
 from hanmo.core.remote import borrowed
+from hanmo.core.urls import is_remote
 from hanmo.data.encode import NerLevel, encode_columns
 from hanmo.data.pairing import PARTNERS
 from hanmo.data.shard_file import Legend, read_legend, read_shard, write_shard
@@ -130,6 +131,9 @@ def run(config: Config) -> dict[str, int | float]:
         raise UserError(f"shard_pieces: got {config.shard_pieces}; expected 1 or more")
     if config.partner not in (None, *PARTNERS):
         raise UserError(f"--partner: got {config.partner!r}; expected {', '.join(PARTNERS)}")
+    is_file = remote.is_file(config.sentences)
+    if config.to == "shards" and is_remote(config.out) and not is_file:
+        read_manifest(config.sentences, "sentences")  # of all else nothing is written to a URL
     if config.to != "shards" or not _are_sentences(config.sentences):
         config = with_local_copies(config)
     if config.to == "tfrecord":

@@ -155,7 +155,8 @@ def _run_one(step: Step, n_tasks: int, state_dir: Path, rank: int) -> None:
             raise
         except MemoryError as error:
             raise UserError(
-                "memory ran out; run again with fewer workers (finished tasks are kept)"
+                "memory ran out; run again with fewer workers, or smaller limits on what is read "
+                "at once (finished tasks are kept)"
             ) from error
         except Exception as error:
             if getattr(error, "errno", None) != errno.ENOSPC:

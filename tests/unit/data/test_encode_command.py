@@ -15,6 +15,7 @@ from hanmo.commands import encode
 from hanmo.commands.encode import Config, run
 from hanmo.core.artifact import building, read_manifest, verify
 from hanmo.core.errors import UserError
+from hanmo.core.urls import as_path
 from hanmo.data.documents import join
 from hanmo.data.encode import encode_documents
 from hanmo.data.shards import ShardSet
@@ -200,3 +201,17 @@ def test_nothing_to_encode_leaves_the_way_free(config: Config) -> None:
     with pytest.raises(UserError, match="nothing to encode"):
         run(replace(config, sentences=config.sentences.with_name("empty")))
     assert run(config)["documents"] == 5 * N_PARTS
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("nowhere", "nowhere: no such folder"), ("corpus", "kind 'corpus'; expected 'sentences'")],
+)
+def test_what_is_wrong_with_the_input_is_told_where_a_url_is_made(
+    name: str, told: str, config: Config
+) -> None:
+    with building(config.sentences.with_name("corpus"), kind="corpus", config={}) as build:
+        (build.dir / "part-00000.jsonl.zst").write_bytes(b"")
+    given = config.sentences.with_name(name)
+    with pytest.raises(UserError, match=told):
+        run(replace(config, sentences=given, out=as_path("memory://place/shards")))
