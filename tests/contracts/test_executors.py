@@ -17,7 +17,7 @@ import store_cases
 from hanmo.core import registry
 from hanmo.core.errors import UserError
 from hanmo.core.execute import Counts, run_tasks
-from hanmo.core.executor import EXECUTORS, make_executor
+from hanmo.core.executor import EXECUTORS, make_executor, note_jobs
 from hanmo.core.files import write_atomic
 from hanmo.core.urls import as_path
 
@@ -229,7 +229,7 @@ def test_slurm_finds_its_jobs_again(
     """A killed command's jobs go on; the next one waits for them and submits nothing."""
     state = tmp_path / "state" / "slurm"
     (state / "outcomes").mkdir(parents=True)
-    (state / "jobs.txt").write_text("17\n")
+    note_jobs(state.parent, "hanmo.core.executors.slurm", "17")
     squeue = tmp_path / "bin" / "squeue"
     squeue.parent.mkdir()
     squeue.write_text(f"#!/bin/bash\n[ -e {tmp_path}/ended ] || echo 17\n")
