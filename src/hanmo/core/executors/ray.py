@@ -1,20 +1,26 @@
 """A Ray cluster: a running one, or one that is started on this machine for the stage.
 
 Needs `pip install 'hanmo[ray]'`, hanmo on every machine, and a folder that all of them see. A task
-whose worker or machine dies is run again by Ray; the others go on. `--workers` limits how many run
-at a time; 0 or 1 leaves it to Ray: as many as the cluster has room for.
+whose worker or machine dies is run again by Ray; the others go on. `--workers` of 2 or more limits
+how many run at a time; 1, the default, leaves it to Ray: as many as the cluster has room for. A
+cluster that is started here has one CPU for each of `--workers`. Tasks work in the folder in which
+the command was started, so relative paths mean the same on every machine.
 
     hanmo annotate work/corpus --out work/sentences --executor ray --executor-options address=auto
 """
 
+import functools
 import os
+import platform
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hanmo.core.errors import UserError
-from hanmo.core.executor import Failure, Outcome, RunOne, portable
+from hanmo.core.executor import Failure, Outcome, RunOne, end_jobs, portable
+
+_AT_ONCE = 1000  # tasks given to Ray beforehand: it is asked for all of them whenever one ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +49,15 @@ class Executor:
             UserError: Ray is not installed, or no cluster answers at the address.
         """
         ray: Any = _ray()
+        end_jobs(state_dir)
         began = self._begin(ray, workers)
         try:
             options: dict[str, Any] = {"num_cpus": self.num_cpus, "max_retries": self.retries}
             if self.memory is not None:
                 options["memory"] = self.memory
             remote = ray.remote(_attempt).options(name=f"hanmo {title}", **options)
-            once = ray.put(run_one)
-            room = workers if workers > 1 else len(ranks)
+            once = [ray.put((run_one, str(Path.cwd())))]  # in a list Ray leaves it unread
+            room = workers if workers > 1 else self._room(ray)
             todo, running = iter(ranks), {}
             for rank in todo:
                 running[remote.remote(once, rank)] = rank
@@ -80,6 +87,11 @@ class Executor:
             ) from error
         return True
 
+    def _room(self, ray: Any) -> int:
+        """Return how many tasks Ray gets at a time: enough for every CPU of the cluster."""
+        at_once = ray.cluster_resources().get("CPU", 0) / (self.num_cpus or 1)
+        return max(_AT_ONCE, 2 * int(at_once))
+
     def _some(self, ray: Any, running: dict[Any, int]) -> Iterator[Outcome]:
         """Wait for a task or more to end; yields their outcomes."""
         ended, _ = ray.wait(list(running))
@@ -96,13 +108,28 @@ class Executor:
             yield rank, failure
 
 
-def _attempt(run_one: RunOne, rank: int) -> Failure:
+def _attempt(once: list[Any], rank: int) -> Failure:
     """Run a task; returns what went wrong."""
     try:
-        run_one(rank)
+        _read(once[0])(rank)
     except Exception as error:  # noqa: BLE001 - the driver decides what to raise
         return portable(error)
     return None
+
+
+@functools.lru_cache(maxsize=1)
+def _read(reference: Any) -> RunOne:
+    """Return what a worker runs: read once, for with the names of many parts it takes a while."""
+    run_one: RunOne
+    run_one, folder = _ray().get(reference)
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: the command was started there, and {platform.node()} has no such folder "
+            f"({error.strerror}); start it in a folder that all machines see"
+        ) from None
+    return run_one
 
 
 def _ray() -> Any:
