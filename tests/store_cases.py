@@ -1,7 +1,8 @@
 """A store that processes share: an fsspec protocol over a folder, known by an entry point.
 
 `shelf://PLACE/name` is the file name below $SHELF/PLACE. Like an object store it has no folders and
-shows a file when all of it is written. Of the file $SHELF_FAILS the second reading fails.
+shows a file when all of it is written; like that of S3 it remembers what it listed until it is told
+to forget. Of the file $SHELF_FAILS the second reading fails.
 """
 
 import os
@@ -22,7 +23,6 @@ from fsspec.implementations.local import LocalFileSystem
 
 class Shelf(LocalFileSystem):
     protocol = "shelf"
-    cachable = False
 
     @classmethod
     def _strip_protocol(cls, path):
@@ -30,6 +30,19 @@ class Shelf(LocalFileSystem):
         if path.startswith("shelf://"):
             path = os.environ["SHELF"] + "/" + path.removeprefix("shelf://")
         return path.rstrip("/")
+
+    def ls(self, path, detail=False, **options):
+        path = self._strip_protocol(path)
+        if path not in self.dircache:
+            found = super().ls(path, detail=True, **options)
+            if not found:
+                return []
+            self.dircache[path] = found
+        entries = self.dircache[path]
+        return list(entries) if detail else sorted(entry["name"] for entry in entries)
+
+    def invalidate_cache(self, path=None):
+        self.dircache.clear()
 
     def get_file(self, path, target, **options):
         name = self._strip_protocol(path).rpartition("/")[2]

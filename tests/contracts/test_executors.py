@@ -17,7 +17,7 @@ import store_cases
 from hanmo.core import registry
 from hanmo.core.errors import UserError
 from hanmo.core.execute import Counts, run_tasks
-from hanmo.core.executor import EXECUTORS, make_executor
+from hanmo.core.executor import EXECUTORS, make_executor, note_jobs
 from hanmo.core.files import write_atomic
 from hanmo.core.urls import as_path
 
@@ -229,7 +229,7 @@ def test_slurm_finds_its_jobs_again(
     """A killed command's jobs go on; the next one waits for them and submits nothing."""
     state = tmp_path / "state" / "slurm"
     (state / "outcomes").mkdir(parents=True)
-    (state / "jobs.txt").write_text("17\n")
+    note_jobs(state.parent, "hanmo.core.executors.slurm", "17")
     squeue = tmp_path / "bin" / "squeue"
     squeue.parent.mkdir()
     squeue.write_text(f"#!/bin/bash\n[ -e {tmp_path}/ended ] || echo 17\n")
@@ -258,11 +258,22 @@ def test_slurm_finds_its_jobs_again(
         ("slurm", ["cpus"], "got 'cpus', expected KEY=VALUE"),
         ("slurm", ["cpus=two"], "cpus: got 'two'; expected a whole number"),
         ("slurm", ["cpus=2"], "give --executor-options partition=NAME"),
+        ("slurm", ["partition="], "give --executor-options partition=NAME"),
+        ("slurm", ["partition=a", "cpus=0"], "cpus: got 0, expected 1 or more"),
+        ("slurm", ["partition=a", "gpus=-1"], "gpus: got -1, expected 0 or more"),
+        ("slurm", ["partition=a", "max_array=0"], "max_array: got 0, expected 1 or more"),
+        ("slurm", ["partition=a", "poll=nan"], "poll: got nan, expected 0.01 or more"),
+        ("slurm", ["partition=a", "time=zzz"], "time: got 'zzz', expected minutes"),
     ],
 )
 def test_bad_options(name: str, options: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_executor(name, options)
+
+
+@pytest.mark.parametrize("time", ["90", "1:30", "12:00:00", "2-00", "2-12:30:00", "unlimited"])
+def test_times_as_slurm_writes_them(time: str) -> None:
+    assert make_executor("slurm", ["partition=a", f"time={time}"])
 
 
 def test_no_worker_outlives_an_error(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import store_cases
+from hanmo.core import remote
+from hanmo.core.urls import as_path
 from process_cases import SLOW, hanmo
 
 N_PARTS = 8
@@ -109,6 +111,22 @@ def test_the_bytes_of_a_local_run(raw: Path, tmp_path: Path, shelf: Environment)
         told = done(shelf, *words, code=2)
         assert "expected a local folder" in told
         assert "shelf://work/" in told
+
+
+def test_what_another_machine_wrote_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stores remember what they listed; a listing asks again, and so does removing a folder."""
+    store_cases.use(tmp_path, monkeypatch)
+    folder, elsewhere = as_path("shelf://work/x"), tmp_path / "shelf/work/x"
+    (elsewhere / "below").mkdir(parents=True)
+    for number, name in enumerate(("a", "b", "below/c"), 1):
+        (elsewhere / name).touch()
+        assert len(remote.listing(folder)) == number
+        assert len(remote.children(folder)) == min(number, 2) + 1
+    (elsewhere / "d").touch()
+    remote.remove_tree(folder)
+    assert not elsewhere.exists()
 
 
 def test_a_part_that_is_damaged_is_named(raw: Path, shelf: Environment) -> None:

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +98,26 @@ def test_the_bytes_of_a_local_run(s3: dict[str, str], tmp_path: Path) -> None:
             assert far == path.read_bytes(), path.name
     code, told = hanmo(s3, "inspect", "s3://corpora/work/shards")
     assert code == 0, told
+
+
+def test_what_another_machine_wrote_is_seen(s3: dict[str, str]) -> None:
+    """s3fs remembers what it listed; the outcomes of tasks elsewhere come later."""
+    program = """
+        import subprocess, sys
+        from hanmo.core import remote
+        from hanmo.core.urls import as_path
+        folder = as_path("s3://corpora/seen/outcomes")
+        for number in range(3):
+            write = f"store.pipe_file('corpora/seen/outcomes/{number}', b'{{}}')"
+            other = f"import fsspec; store = fsspec.filesystem('s3'); {write}"
+            subprocess.run([sys.executable, "-c", other], check=True)
+            print(len(remote.children(folder)), len(remote.listing(folder)))
+        """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    found = subprocess.run(
+        command, env=s3, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert found.stdout == "1 1\n2 2\n3 3\n", found.stderr
 
 
 @pytest.mark.parametrize(

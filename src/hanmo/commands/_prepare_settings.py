@@ -83,7 +83,7 @@ class Config:
     """
 
     inputs: list[Path] = field(metadata={"positional": True})
-    out: Path
+    out: Path = field(metadata={"output": True})
     format: str = AUTO
     encoding: Encoding = "utf-8"
     layout: Layout = "auto"
@@ -107,7 +107,7 @@ class Config:
     max_line_documents: int = 0
     part_chars: int = 700_000
     max_line_mib: int = 8
-    dropped: Path | None = None
+    dropped: Path | None = field(default=None, metadata={"output": True})
     # Whoever meets a mistake in the data may go on past it.
     on_error: OnError = field(default="stop", metadata={"content": False})
     workers: int = 1

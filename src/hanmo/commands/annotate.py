@@ -65,7 +65,7 @@ class Config:
     """
 
     corpus: list[Path] = field(metadata={"positional": True})
-    out: Path | None = field(metadata={"unless": ("sample",)})
+    out: Path | None = field(metadata={"output": True, "unless": ("sample",)})
     annotator: str = "crf"
     max_chars: int = 500
     workers: int = 1

@@ -58,7 +58,7 @@ class Config:
     """
 
     source: str = field(metadata={"positional": True})
-    out: Path = field(metadata={"positional": True})
+    out: Path = field(metadata={"output": True, "positional": True})
     to: str
     model_config: Path | None = None
     vocab: Path | None = None

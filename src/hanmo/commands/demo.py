@@ -64,7 +64,7 @@ class Config:
         steps: Steps of pre-training.
     """
 
-    out: Path = Path("hanmo-demo")
+    out: Path = dataclasses.field(default=Path("hanmo-demo"), metadata={"output": True})
     steps: int = 1200
 
 

@@ -99,7 +99,7 @@ class Config:
 
     sentences: Path = field(metadata={"positional": True})
     vocab: Path | None = field(metadata={"unless": ("to",)})
-    out: Path
+    out: Path = field(metadata={"output": True})
     ner_level: NerLevel = "word"
     shard_pieces: int = SHARD_PIECES
     workers: int = 1

@@ -25,7 +25,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ class Config:
 
     models: list[str]
     tasks: list[str]
-    out: Path
+    out: Path = field(metadata={"output": True})
     seeds: int = 10
     data: Path | None = None
     max_length: int | None = None

@@ -87,7 +87,7 @@ class Config:
     # None only together with the last three, which `run` looks at first.
     model: Path = field(metadata={"positional": True, "unless": _ELECTRA})
     task: str = field(metadata={"unless": _ELECTRA})
-    out: Path = field(metadata={"unless": _ELECTRA})
+    out: Path = field(metadata={"output": True, "unless": _ELECTRA})
     data: Path | None = None
     seed: int = 1
     init: Literal["pretrained", "random"] = "pretrained"
@@ -111,7 +111,7 @@ class Config:
     cache: bool = True
     name: str | None = None
     overwrite: bool = False
-    data_dir: Path | None = None
+    data_dir: Path | None = field(default=None, metadata={"output": True})  # models go there
     model_name: str | None = None
     hparams: str | None = None
 

@@ -64,7 +64,7 @@ class Config:
     sentences: int = 10
     vocab: Path | None = None
     all: bool = False
-    html: Path | None = None
+    html: Path | None = field(default=None, metadata={"output": True})
     objective: str = "mlm"
     sequence: int | None = None
     epoch: int = 0

@@ -91,7 +91,7 @@ class Config:
     """
 
     shards: Path = dataclasses.field(metadata={"positional": True})
-    out: Path
+    out: Path = dataclasses.field(metadata={"output": True})
     steps: int
     objective: str = "lert"
     size: str | None = None

@@ -38,7 +38,7 @@ class Config:
     """
 
     runs: list[Path] = field(metadata={"positional": True})
-    out: Path | None = None
+    out: Path | None = field(default=None, metadata={"output": True})
     published: bool = True
     sizes: Literal["same", "all"] = "same"
     overwrite: bool = False

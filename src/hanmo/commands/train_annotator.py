@@ -60,7 +60,7 @@ class Config:
         options: Options of the teacher by name.
     """
 
-    out: Path
+    out: Path = field(metadata={"output": True})
     treebank: list[Path] = field(default_factory=list[Path])
     ner: list[Path] = field(default_factory=list[Path])
     sentences: list[Path] = field(default_factory=list[Path])
@@ -68,7 +68,7 @@ class Config:
     corpus: list[Path] = field(default_factory=list[Path])
     sample_chars: int = 1_000_000
     held_out: float = 0.1
-    teacher_dir: Path | None = None
+    teacher_dir: Path | None = field(default=None, metadata={"output": True})
     workers: int = 1
     layers: list[str] = field(default_factory=list[str])
     dev: list[Path] = field(default_factory=list[Path])

@@ -35,7 +35,7 @@ class Config:
     """
 
     inputs: list[Path] = field(metadata={"positional": True})
-    out: Path
+    out: Path = field(metadata={"output": True})
     size: int = 21128
     min_frequency: int = 2
     workers: int = 1

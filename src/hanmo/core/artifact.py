@@ -23,6 +23,7 @@ from typing import Any
 
 from hanmo.core import remote
 from hanmo.core.errors import UserError
+from hanmo.core.executor import end_all_jobs
 from hanmo.core.files import parsed, sha256, sync_folder, write_atomic, write_json
 from hanmo.core.identity import NOT_CONTENT, Tolerance, differences, how_settings, plain
 from hanmo.core.lock import exclusive
@@ -309,6 +310,7 @@ def _start(
             raise UserError(
                 f"{partial}: in the way, and not made by hanmo; move it or choose another --out"
             )
+        end_all_jobs(partial / STATE)  # they would write into the new one
         remote.remove_tree(partial)
     remote.forget(partial)
     started.parent.mkdir(parents=True)

@@ -53,7 +53,8 @@ def run_tasks(
         step: Module-level function, or a ``functools.partial`` of one (it must pickle). It writes
             its own output atomically, because a task that was killed is run again.
         n_tasks: Number of tasks.
-        workers: How many at a time; 1 runs every task in this process.
+        workers: How many at a time; 1 leaves it to the executor: `local` runs every task in this
+            process, the others as many as the cluster has room for.
         state_dir: Folder of the markers and counts; made when absent.
         title: What the progress bar says.
         executor: Where tasks run; by default in processes of this machine.

@@ -5,20 +5,28 @@ options. It gets a function that runs one task (and marks it as done where all m
 and yields each task's outcome as it comes.
 
     executor = make_executor("slurm", ["partition=cpu", "time=24:00:00"])
+
+Where tasks go on when the command is killed, `jobs.json` in the folder of markers says which: they
+must end before other tasks write to the same place. An executor writes it with `note_jobs`, naming
+its module, which has a function `cancel(jobs)` that returns when none of them runs.
 """
 
 import dataclasses
+import json
 import pickle
 import typing
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from hanmo.core import registry
+from hanmo.core import registry, remote
 from hanmo.core.conform import conform
 from hanmo.core.errors import UserError, nearest
+from hanmo.core.files import write_json
+from hanmo.core.urls import shown
 
 EXECUTORS = "hanmo.core.executors"
+JOBS = "jobs.json"  # in a folder of markers: what may write there without the command
 
 Failure: TypeAlias = Exception | None
 Outcome: TypeAlias = tuple[int, Failure]  # rank, what went wrong
@@ -81,6 +89,56 @@ def _read(value: str) -> Any:
         except ValueError:
             continue
     return value
+
+
+def note_jobs(state_dir: Path, executor: str, jobs: str) -> None:
+    """Note jobs that go on when the command is killed.
+
+    Args:
+        state_dir: the folder of markers; it may be in a store.
+        executor: the executor's module, as `registry.load` takes it.
+        jobs: what its `cancel` takes.
+    """
+    write_json(state_dir / JOBS, {"executor": executor, "jobs": jobs})
+
+
+def noted_jobs(state_dir: Path, executor: str) -> str:
+    """Return the jobs that an interrupted run left; "" when there are none of this executor."""
+    if not remote.exists(state_dir / JOBS):
+        return ""
+    note = json.loads(remote.read_bytes(state_dir / JOBS))
+    return str(note["jobs"]) if note["executor"] == executor else ""
+
+
+def end_jobs(state_dir: Path) -> None:
+    """End the jobs that an interrupted run left, so that others can work on its tasks.
+
+    Raises:
+        UserError: they cannot be ended from here.
+    """
+    path = state_dir / JOBS
+    if not remote.exists(path):
+        return
+    try:
+        note = json.loads(remote.read_bytes(path))
+        registry.member(EXECUTORS, note["executor"], "cancel")(note["jobs"])
+    except UserError as error:
+        raise UserError(
+            f"{shown(path)}: jobs of an interrupted run may still write there, and cannot be ended "
+            f"from here ({error}); where it is known that none of them runs, delete that file"
+        ) from error
+    remote.remove(path)
+
+
+def end_all_jobs(folder: Path) -> None:
+    """End the jobs that are noted anywhere below a folder, before it is removed.
+
+    Raises:
+        UserError: as `end_jobs`.
+    """
+    for path in remote.listing(folder):
+        if path.name == JOBS:
+            end_jobs(path.parent)
 
 
 def portable(error: Exception) -> Exception:

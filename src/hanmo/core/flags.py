@@ -2,8 +2,9 @@
 
 In: a frozen dataclass whose docstring has an "Attributes:" section. Out: a `Flag` for each field,
 with its type, default and help. A field with metadata `positional=True` is a word without a flag;
-one with `unless=("x", "y")` may be left out where `--x` or `--y` is given. A field whose name would
-be a keyword of Python ends in "_", its flag does not: `from_`, --from.
+one with `unless=("x", "y")` may be left out where `--x` or `--y` is, one with `output=True` is
+made by the command (`hanmo.core.local_copies`). A field whose name would be a keyword of Python
+ends in "_", its flag does not: `from_`, --from.
 
     [flag.name for flag in flags_of(Config)]                # ["shards", "steps"]
     parted({"--steps": None}, ["--steps", "5", "shards"])   # ["shards"], ["--steps", "5"]

@@ -1,6 +1,10 @@
 """Settings that are URLs, for commands that work on local files: inputs are copied beforehand.
 
-config = with_local_copies(config, reads=("corpus", "out"))     # these it handles itself
+What a command makes has the metadata `output=True`: it is not to be copied here, and cannot be
+written there, unless the command does that itself.
+
+    out: Path = field(metadata={"output": True})
+    config = with_local_copies(config, reads=("corpus", "out"))     # these it handles itself
 """
 
 import dataclasses
@@ -13,9 +17,6 @@ from hanmo.core import remote
 from hanmo.core.errors import UserError
 from hanmo.core.flags import hyphens, shown
 from hanmo.core.urls import is_remote, url_of
-
-# What a command makes: it is not to be copied here, and cannot be written there.
-_OUTPUTS = ("out", "html", "dropped")
 
 
 def with_local_copies(config: Any, reads: Sequence[str] = ()) -> Any:
@@ -31,15 +32,16 @@ def with_local_copies(config: Any, reads: Sequence[str] = ()) -> Any:
     if not dataclasses.is_dataclass(config):  # a command of somebody else's
         return config
     names = [field.name for field in dataclasses.fields(config)]
+    made_here = {f.name for f in dataclasses.fields(config) if f.metadata.get("output")}
     values = {name: getattr(config, name) for name in names if name not in reads}
-    for name in _OUTPUTS:
+    for name in sorted(made_here):
         path = values.get(name)
         if isinstance(path, Path) and is_remote(path):
             raise UserError(
                 f"--{hyphens(shown(name))} {url_of(path)}: expected a local folder or file; only "
                 "prepare, annotate and encode (to shards) write to URLs"
             )
-    for name in set(names) & set(reads) & set(_OUTPUTS):
+    for name in made_here & set(reads):
         path = getattr(config, name)
         if path is not None and is_remote(path) and str(url_of(path)).count("/") < 3:
             raise UserError(f"--{hyphens(name)} {url_of(path)}: expected a folder below that one")

@@ -23,6 +23,7 @@ from typing import Any
 
 from hanmo.core import remote
 from hanmo.core.errors import UserError
+from hanmo.core.log import say
 from hanmo.core.urls import is_remote, root, shown
 
 RENEWED = 60.0  # seconds between two signs of life
@@ -92,9 +93,18 @@ def _owned(path: Path, out: Path) -> Iterator[None]:
         remote.write(path, json.dumps({**owner, "time": time.time()}).encode())
 
     def renew() -> None:
+        failing = False
         while not ended.wait(RENEWED):
-            with contextlib.suppress(UserError):  # the network may be back in a minute
+            try:
                 write()
+                failing = False
+            except (UserError, OSError) as error:  # network or disk may be well in a minute
+                if not failing:
+                    say(
+                        f"{shown(path)}: cannot be renewed ({error}); is tried every "
+                        f"{RENEWED:.0f} seconds; after {FRESH:.0f} another machine may write there"
+                    )
+                failing = True
 
     write()
     renewing = threading.Thread(target=renew, name="owner", daemon=True)
@@ -104,7 +114,13 @@ def _owned(path: Path, out: Path) -> Iterator[None]:
     finally:
         ended.set()
         renewing.join()
-        remote.remove(path)
+        try:
+            remote.remove(path)
+        except (UserError, OSError) as error:  # what ended the stage, if anything, is worse
+            say(
+                f"{shown(path)}: stays there ({error}); it keeps other machines from writing for "
+                f"{FRESH:.0f} seconds"
+            )
 
 
 def _refuse_other(path: Path, out: Path, owner: dict[str, Any]) -> None:

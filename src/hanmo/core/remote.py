@@ -68,6 +68,7 @@ def children(folder: Path) -> list[Path]:
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
     def ask(store: Any, name: str) -> list[str]:
+        store.invalidate_cache()  # other machines write there, too
         try:
             return [str(one) for one in store.ls(name, detail=False)]
         except FileNotFoundError:
@@ -83,6 +84,7 @@ def listing(folder: Path) -> dict[Path, int]:
         return {one: one.stat().st_size for one in sorted(folder.rglob("*")) if one.is_file()}
 
     def ask(store: Any, name: str) -> Mapping[str, Any]:
+        store.invalidate_cache()
         try:
             found: Mapping[str, Any] = store.find(name, detail=True)
         except FileNotFoundError:

@@ -1,13 +1,15 @@
 """Settings that are URLs: what a command that knows no store gets instead."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
 
+from hanmo.cli import main
+from hanmo.core import registry
 from hanmo.core.errors import UserError
 from hanmo.core.local_copies import with_local_copies
 from hanmo.core.urls import as_path, is_remote, shown
@@ -16,7 +18,7 @@ from hanmo.core.urls import as_path, is_remote, shown
 @dataclass(frozen=True, slots=True)
 class Config:
     shards: Path
-    out: Path = Path("out")
+    out: Path = field(default=Path("out"), metadata={"output": True})
     more: list[Path] = field(default_factory=list[Path])
     name: str = "s3://text"
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -76,3 +78,29 @@ def test_what_a_command_reads_itself_stays_a_url() -> None:
 def test_what_cannot_be(shards: str, out: str, reads: tuple[str, ...], message: str) -> None:
     with pytest.raises(UserError, match=message):
         with_local_copies(Config(as_path(shards), as_path(out)), reads)
+
+
+def outputs(command: str) -> set[str]:
+    """Return the settings of a command that are marked as what it makes."""
+    config = registry.member("hanmo.commands", command, "Config")
+    return {one.name for one in fields(config) if one.metadata.get("output")}
+
+
+@pytest.mark.parametrize("command", registry.names("hanmo.commands"))
+def test_commands_mark_what_they_make(command: str) -> None:
+    """By name only here: what is called so is made by every command that has it."""
+    config = registry.member("hanmo.commands", command, "Config")
+    made = {"out", "html", "dropped", "teacher_dir", "data_dir"}
+    assert outputs(command) == made & {one.name for one in fields(config)}
+
+
+def test_a_teacher_s_sentences_are_not_kept_behind_a_url(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be written in the local cache only, whether there is something at the URL or not."""
+    words = ["train-annotator", "--corpus", str(tmp_path), "--teacher", "jieba"]
+    for place in ("memory://top/a", "memory://top/none"):
+        assert main([*words, "--out", str(tmp_path / "out"), "--teacher-dir", place]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith(f"hanmo: --teacher-dir {place}: expected a local folder")
+    assert not (tmp_path / "remote/memory").exists()

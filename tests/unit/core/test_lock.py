@@ -4,15 +4,19 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+import store_cases
+from hanmo.core import lock, remote
 from hanmo.core.artifact import building
-from hanmo.core.errors import UserError
+from hanmo.core.errors import UnreachableError, UserError
 from hanmo.core.lock import exclusive
+from hanmo.core.urls import as_path
 
 HOLD = """
 import sys, time
@@ -81,3 +85,56 @@ def test_a_full_disk_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.undo()
     with exclusive(tmp_path / "out"):
         assert (tmp_path / ".out.lock").exists()
+
+
+def test_a_sign_of_life_that_fails_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever fails, here or in the store: else another machine would come in after a while."""
+    store_cases.use(tmp_path, monkeypatch)
+    monkeypatch.setattr(lock, "RENEWED", 0.01)
+    real = remote.write
+    full = OSError(errno.ENOSPC, "No space left on device")
+    failures: list[Exception] = [full, full, UnreachableError("the line is down")]
+    renewed = threading.Event()
+
+    def write(path: Path, data: bytes) -> None:
+        if written and failures:
+            raise failures.pop(0)
+        real(path, data)
+        written.append(data)
+        if not failures:
+            renewed.set()
+
+    written: list[bytes] = []
+    monkeypatch.setattr(remote, "write", write)
+    with exclusive(as_path("shelf://work/out")):
+        assert renewed.wait(60)
+    told = capsys.readouterr().err
+    assert told.startswith("shelf://work/.out.lock: cannot be renewed ([Errno 28] No space left")
+    assert told.count("\n") == 1, "told once"
+    assert not (tmp_path / "shelf/work/.out.lock").exists()
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_store_that_is_gone_does_not_hide_what_ended_the_stage(
+    fails: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store_cases.use(tmp_path, monkeypatch)
+
+    def remove(path: Path) -> None:
+        raise UnreachableError("the line is down")
+
+    def work() -> None:
+        with exclusive(as_path("shelf://work/out")):
+            monkeypatch.setattr(remote, "remove", remove)
+            if fails:
+                raise UserError("part 3 failed")
+
+    if fails:
+        with pytest.raises(UserError, match="part 3 failed"):
+            work()
+    else:
+        work()
+    assert "shelf://work/.out.lock: stays there (the line is down)" in capsys.readouterr().err
+    monkeypatch.undo()

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from hanmo.core.errors import UserError
-from hanmo.core.executor import Failure, Outcome, RunOne, portable
+from hanmo.core.executor import Failure, Outcome, RunOne, end_jobs, portable
 
 ATTEMPTS = 2  # of a task whose worker died
 
@@ -36,6 +36,7 @@ class Executor:
         self, run_one: RunOne, ranks: list[int], *, workers: int, state_dir: Path, title: str
     ) -> Generator[Outcome]:
         """Run tasks; see `hanmo.core.executor.Executor`."""
+        end_jobs(state_dir)
         if workers <= 1 or len(ranks) <= 1:
             for rank in ranks:
                 yield rank, _attempt(run_one, rank)

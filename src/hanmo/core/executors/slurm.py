@@ -3,13 +3,16 @@
 Run the command on a machine that can submit jobs; it waits, shows progress and goes on with the
 next step. The output folder must be one that all machines see, and hanmo be installed where it is
 here (or say `env`). When the command is killed its jobs go on; the same command finds them again.
-Job files and the machines' output are under OUT.partial/.state/…/slurm.
+They are cancelled (scancel) when something else is to be made in their place: with --overwrite or
+another executor, or after other settings. A command that stops early, as on a full disk, cancels
+what it has not waited for. Job files and the machines' output are under OUT.partial/.state/…/slurm.
 
     hanmo annotate work/corpus --out work/sentences --workers 64 --executor slurm \
         --executor-options partition=cpu time=12:00:00
 """
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -24,10 +27,17 @@ from typing import Any
 
 from hanmo.core import remote
 from hanmo.core.errors import UserError
-from hanmo.core.executor import Failure, Outcome, RunOne
+from hanmo.core.executor import JOBS, Failure, Outcome, RunOne, end_jobs, note_jobs, noted_jobs
 from hanmo.core.files import write_atomic
+from hanmo.core.log import say
 
-_JOBS = "jobs.txt"  # numbers of the jobs submitted
+_PATIENCE = 300.0  # seconds that cancelled jobs may take to end: Slurm gives them 30 to clean up
+_ENDED = ("invalid job id", "already complet")  # what scancel and squeue say then
+_LOOKS = 1.0  # seconds between looks whether they have
+
+_LEAST = {"mem_gb": 1, "cpus": 1, "gpus": 0, "tasks_per_job": 1, "max_array": 1, "poll": 0.01}
+# As sbatch's manual has it: minutes, minutes:seconds, hours:minutes:seconds, days-hours and so on.
+_TIME = re.compile(r"(?:\d+-)?\d+(?::\d{1,2}){0,2}|UNLIMITED|INFINITE", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +71,22 @@ class Executor:
     poll: float = 10.0
 
     def __post_init__(self) -> None:
-        """Check what a cluster cannot do without, before the first step: not every step goes there.
+        """Check the options before the first step: not every step goes to the cluster.
 
         Raises:
-            UserError: No partition given.
+            UserError: No partition given, or an option that no job can have.
         """
-        if self.partition is None:
+        if not self.partition:
             raise UserError("executor slurm: give --executor-options partition=NAME (see: sinfo)")
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if not least <= value < float("inf"):
+                raise UserError(f"executor slurm: {name}: got {value}, expected {least} or more")
+        if not _TIME.fullmatch(self.time):
+            raise UserError(
+                f"executor slurm: time: got {self.time!r}, expected minutes, hours:minutes:seconds "
+                "or days-hours:minutes:seconds, such as 12:00:00"
+            )
 
     def run(
         self, run_one: RunOne, ranks: list[int], *, workers: int, state_dir: Path, title: str
@@ -79,25 +98,32 @@ class Executor:
         """
         if not ranks:
             return
-        folder = (state_dir / "slurm").absolute()
-        job = _numbers(folder)
+        state_dir = state_dir.absolute()
+        folder = state_dir / "slurm"
+        job = noted_jobs(state_dir, __name__)
         if not job or not _in_queue(job):
-            job = self._submit(
-                partial(_task, run_one, ranks, folder), ranks, workers, folder, title
-            )
+            job = self._submit(run_one, ranks, workers, state_dir, title)
         waiting, ended = set(ranks), False
-        while waiting:
-            there = {path.name for path in remote.children(folder / "outcomes")}
-            found = {rank for rank in waiting if _outcome_file(folder, rank).name in there}
-            for rank in sorted(found):
-                yield rank, _outcome(_outcome_file(folder, rank))
-            waiting -= found
-            if ended:
-                break
-            if waiting:
-                ended = not _in_queue(job)  # then one more look: it may just have ended
-                clock.sleep(0 if ended else self.poll)
-        (folder / _JOBS).unlink(missing_ok=True)
+        try:
+            while waiting:
+                there = {path.name for path in remote.children(folder / "outcomes")}
+                found = {rank for rank in waiting if _outcome_file(folder, rank).name in there}
+                for rank in sorted(found):
+                    yield rank, _outcome(_outcome_file(folder, rank))
+                waiting -= found
+                if ended:
+                    break
+                if waiting:
+                    ended = not _in_queue(job)  # then one more look: it may just have ended
+                    clock.sleep(0 if ended else self.poll)
+        except GeneratorExit:  # whoever waits has seen enough
+            _give_up(state_dir)
+            raise
+        except KeyboardInterrupt:
+            end = f"scancel {job.replace(',', ' ')}"
+            say(f"the Slurm jobs go on, and the same command finds them again; to end them: {end}")
+            raise
+        remote.remove(state_dir / JOBS)
         for rank in sorted(waiting):
             error = UserError(
                 f"its Slurm job ({job}) ended without it: time limit, memory or a lost machine; "
@@ -106,16 +132,20 @@ class Executor:
             error.__cause__ = ChildProcessError(job)
             yield rank, error
 
-    def _submit(self, task: Any, ranks: list[int], workers: int, folder: Path, title: str) -> str:
-        """Write the job files, submit them; returns the job's number."""
+    def _submit(
+        self, run_one: RunOne, ranks: list[int], workers: int, state_dir: Path, title: str
+    ) -> str:
+        """Write the job files, submit them; returns the jobs' numbers."""
         if shutil.which("sbatch") is None:
             raise UserError("executor slurm: no sbatch here; run it where jobs can be submitted")
+        end_jobs(state_dir)  # of another executor, if any
+        folder = state_dir / "slurm"
         remote.remove_tree(folder)
         (folder / "outcomes").mkdir(parents=True)
         from datatrove.executor import SlurmPipelineExecutor
 
         job: Any = SlurmPipelineExecutor(
-            pipeline=[task],
+            pipeline=[partial(_task, run_one, ranks, folder)],
             tasks=len(ranks),
             time=self.time,
             partition=self.partition,
@@ -132,7 +162,7 @@ class Executor:
             logging_dir=str(folder),
             slurm_logs_folder=str(folder / "logs"),
             tasks_per_job=self.tasks_per_job,
-            job_id_retriever=partial(_remember, folder),
+            job_id_retriever=partial(_remember, state_dir),
         )
         job.launch_merge_stats = _nothing  # a further job, for statistics that we do not use
         try:
@@ -143,7 +173,7 @@ class Executor:
                 f"executor slurm: sbatch refused {folder / 'launch_script.slurm'} (what it says "
                 "is above)"
             ) from error
-        return _numbers(folder)
+        return noted_jobs(state_dir, __name__)
 
 
 def _task(run_one: RunOne, ranks: list[int], folder: Path, /, *given: Any) -> None:
@@ -176,18 +206,44 @@ def _outcome(path: Path) -> Failure:
     return error
 
 
-def _remember(folder: Path, printed: str) -> str:
+def cancel(jobs: str) -> None:
+    """End jobs, and wait until none of them runs; see `hanmo.core.executor`.
+
+    Raises:
+        UserError: no `scancel` here, Slurm refuses, or they do not end.
+    """
+    if not _in_queue(jobs):
+        return
+    say(f"executor slurm: cancels the jobs {jobs} and waits for their end")
+    try:
+        asked = subprocess.run(
+            ["scancel", *jobs.split(",")], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        raise UserError(f"executor slurm: no scancel here; do it elsewhere: {jobs}") from None
+    gone = any(word in asked.stderr.lower() for word in _ENDED)  # one of them, before the others
+    deadline = clock.monotonic() + _PATIENCE
+    while _in_queue(jobs):
+        if (asked.returncode and not gone) or clock.monotonic() > deadline:
+            said = asked.stderr.strip() or f"they still run after {_PATIENCE:.0f} seconds"
+            raise UserError(f"executor slurm: scancel {jobs}: {said}; see: squeue --jobs={jobs}")
+        clock.sleep(_LOOKS)
+
+
+def _give_up(state_dir: Path) -> None:
+    """Cancel our jobs; the error that made the command stop is told, not that this failed."""
+    try:
+        end_jobs(state_dir)
+    except UserError as error:
+        say(str(error))
+
+
+def _remember(state_dir: Path, printed: str) -> str:
     """Note the number of a job that sbatch printed ("Submitted batch job 17")."""
     number = printed.rsplit(maxsplit=1)[-1]
-    with (folder / _JOBS).open("a", encoding="utf-8") as stream:
-        stream.write(f"{number}\n")
+    earlier = noted_jobs(state_dir, __name__)
+    note_jobs(state_dir, __name__, f"{earlier},{number}" if earlier else number)
     return number
-
-
-def _numbers(folder: Path) -> str:
-    """Return the numbers of the jobs that were submitted, as squeue takes them; "" for none."""
-    path = folder / _JOBS
-    return ",".join(path.read_text(encoding="utf-8").split()) if path.exists() else ""
 
 
 def _in_queue(jobs: str) -> bool:
@@ -199,7 +255,7 @@ def _in_queue(jobs: str) -> bool:
     except FileNotFoundError:
         raise UserError("executor slurm: no squeue here; run it where jobs can be seen") from None
     if asked.returncode:  # jobs that ended long ago are unknown; anything else may pass
-        return "invalid job id" not in asked.stderr.lower()
+        return _ENDED[0] not in asked.stderr.lower()
     return bool(asked.stdout.strip())
 
 
