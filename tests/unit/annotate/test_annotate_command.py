@@ -1,9 +1,11 @@
 """`hanmo annotate`: from a corpus folder or annotated files to a sentences folder."""
 
+import importlib.util
 import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,6 +126,23 @@ def test_defaults_left_out_are_defaults_given(corpus: Path, tmp_path: Path) -> N
     assert (tmp_path / "out" / "manifest.json").stat().st_mtime_ns == made
     with pytest.raises(UserError, match="already finished with other settings"):
         run(replace(config, options={"hmm": False}))
+
+
+def test_the_engine_that_was_taken_is_kept(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("rjieba")
+    config = Config([corpus], tmp_path / "out", annotator="jieba")
+    run(config)
+    assert read_manifest(tmp_path / "out").config["options"]["engine"] == "rjieba"
+    real = importlib.util.find_spec
+
+    def without(name: str, package: str | None = None) -> Any:
+        return None if name == "rjieba" else real(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without)
+    with pytest.raises(UserError, match=r"was .*'engine': 'rjieba'.*now .*'engine': 'jieba'"):
+        run(config)
 
 
 def test_annotated_files(tmp_path: Path) -> None:
