@@ -1,5 +1,6 @@
 """Corpus stages whose processes are killed with -9 at random moments end in the same bytes."""
 
+import contextlib
 import json
 import os
 import random
@@ -49,9 +50,24 @@ def processes(leader: int, mark: bytes) -> list[int]:
     return found
 
 
-def broken_run(command: list[str], rng: random.Random, *, mark: bytes, whole: bool) -> int:
-    """Start a command, kill a process of it (or all of it) at a random moment; its exit code."""
-    environment = {**os.environ, "SECONDS_A_BATCH": "0.25"}
+def state_of(command: list[str]) -> Path:
+    return Path(command[command.index("--out") + 1] + ".partial") / ".state" / "tasks"
+
+
+def n_done(command: list[str]) -> int:
+    """How many parts an unfinished run has finished."""
+    return len(list(state_of(command).glob("completions/[0-9]*")))
+
+
+def broken_run(
+    command: list[str], rng: random.Random, *, mark: bytes, whole: bool
+) -> tuple[int, bool]:
+    """Start a command, kill a process of it (or all of it) at a random moment.
+
+    Returns:
+        Its exit code, and whether there was something to kill.
+    """
+    environment = {**os.environ, "SECONDS_A_BATCH": "0.5"}
     child = subprocess.Popen(
         command,
         start_new_session=True,
@@ -59,18 +75,18 @@ def broken_run(command: list[str], rng: random.Random, *, mark: bytes, whole: bo
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    state = Path(command[command.index("--out") + 1] + ".partial") / ".state" / "tasks"
-    before = len(list(state.glob("completions/*")))
+    before = n_done(command)
     deadline = time.monotonic() + 120
-    while child.poll() is None and len(list(state.glob("completions/*"))) == before:
+    while child.poll() is None and n_done(command) <= before:
         assert time.monotonic() < deadline, "no part was made"
         time.sleep(0.02)
     time.sleep(rng.uniform(0, 0.5))
-    if whole:
-        child.kill()
-    elif victims := processes(child.pid, mark):
+    victims = [child.pid] if whole else processes(child.pid, mark)
+    killed = False
+    with contextlib.suppress(ProcessLookupError, IndexError):  # it had ended
         os.kill(rng.choice(victims), signal.SIGKILL)
-    return child.wait(timeout=240)
+        killed = True
+    return child.wait(timeout=240), killed
 
 
 def killed_and_whole(corpus: Path, tmp_path: Path, mark: bytes, *extra: str) -> None:
@@ -78,13 +94,16 @@ def killed_and_whole(corpus: Path, tmp_path: Path, mark: bytes, *extra: str) -> 
     words = ("annotate", corpus / "made", "--annotator", corpus / "slow.py")
     done(*words, "--out", tmp_path / "whole")
     broken = hanmo(*words, "--out", tmp_path / "broken", "--workers", "2", *extra)
-    codes = []
-    for number in range(4):
-        codes.append(broken_run(broken, rng, mark=mark, whole=number % 2 == 1))
-        if codes[-1] == 0:
-            break
-    # A worker that died was replaced (0), or took too much with it (2); then the next run goes on.
-    assert set(codes) <= {0, 2, -signal.SIGKILL}
+    progress = [0]
+    for _ in range(2):  # the whole command, which the next run continues
+        assert broken_run(broken, rng, mark=mark, whole=True) == (-signal.SIGKILL, True)
+        progress.append(n_done(broken))
+    assert progress == sorted(set(progress)), "each run went on from the one before"
+    assert progress[-1] < N_PARTS
+    # A worker that died was replaced (0), or took too much with it (2).
+    code, killed = broken_run(broken, rng, mark=mark, whole=False)
+    assert killed and code in (0, 2)
+    assert code == 0 or n_done(broken) > progress[-1]
     done(*broken[3:])
     verify(tmp_path / "broken")
     files = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}

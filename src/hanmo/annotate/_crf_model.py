@@ -133,10 +133,11 @@ def open_model(folder: Path) -> CrfModel:
 
 
 def _check_card(path: Path) -> None:
+    raw = path.read_bytes()
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = json.loads(raw)
         version, tags = card["features"], card["tags"]
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise UserError(
             f"{path}: unreadable ({error!r}); train the annotator again: hanmo train-annotator"
         ) from None

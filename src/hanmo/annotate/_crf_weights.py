@@ -52,10 +52,10 @@ def read_weights(path: Path) -> Weights:
     Raises:
         UserError: Not a CRFsuite model, or a damaged one.
     """
+    raw = path.read_bytes()
     try:
-        raw = path.read_bytes()
         return _parse(raw)
-    except (OSError, struct.error, ValueError, IndexError, UnicodeDecodeError) as error:
+    except (struct.error, ValueError, IndexError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path}: not a CRFsuite model ({error}); train the annotator again: "
             "hanmo train-annotator"

@@ -9,6 +9,7 @@ names the classes to build; only LTP's own are let through, for it may come from
 Example: ``read_config(find_folder("models/ltp-small", option="--ltp.model"))["vocabs"]["pos"]``
 """
 
+import errno
 import json
 import re
 from collections.abc import Iterator
@@ -25,6 +26,12 @@ _ID = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))
 _TARGETS = re.compile(
     r"ltp_core\.models\.(ltp_model|processor|components\.(token|graph|sent))\.[A-Z]\w+"
     r"|ltp_core\.models\.utils\.(transformer\.)?load_transformers"
+)
+
+# What this machine lacks, not the network or the hub.
+_LOCAL_TROUBLE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS),
+    *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
 )
 
 
@@ -63,6 +70,8 @@ def _download(name: str, revision: str | None, option: str) -> Path:
     try:
         return Path(hub.snapshot_download(name, revision=revision, allow_patterns=patterns))
     except (HfHubHTTPError, OSError, ValueError) as error:
+        if getattr(error, "errno", None) in _LOCAL_TROUBLE:
+            raise
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(
             f"{name}: neither a folder nor to be had from Hugging Face ({reason}); put its files "

@@ -16,6 +16,7 @@ Example: ``open_neural(folder, "auto", 1).run(["我们去北京。"], ("cws", "p
 """
 
 import contextlib
+import errno
 import functools
 import importlib
 import io
@@ -92,6 +93,9 @@ class NeuralModel:
             texts: The texts; an empty one has no parts.
             layers: Layers besides the words.
             batch_size: Most texts of a batch.
+
+        Raises:
+            UserError: Memory ran out.
         """
         found: list[list[Found]] = [[] for _ in texts]
         jobs: list[tuple[int, int, Part]] = []  # pieces, number of the text, part
@@ -107,7 +111,8 @@ class NeuralModel:
         for batch in _batches(jobs, batch_size):
             shown = [texts[i][part.start : part.end] for _, i, part in batch]
             # LTP fails on texts without a piece; `_batches` keeps them apart.
-            tagged = self._tagged(shown, layers) if batch[0][0] else [((), {})] * len(shown)
+            with _memory_explained():
+                tagged = self._tagged(shown, layers) if batch[0][0] else [((), {})] * len(shown)
             for (_, i, part), one in zip(batch, tagged, strict=True):
                 found[i].append(Found(part, *one))
         return [sorted(parts, key=lambda one: one.part.start) for parts in found]
@@ -177,13 +182,15 @@ def open_neural(folder: Path, device: str, threads: int) -> NeuralModel:
 
     Raises:
         UserError: LTP is not installed, the folder is not a neural model, is not whole, or has
-            labels that are not LERT's; or there is no such device.
+            labels that are not LERT's; or there is no such device, or memory ran out.
+        OSError: The system cannot read it.
     """
     config = read_config(folder, neural=True)
     _check_labels(config["vocabs"], folder)
     need(folder, WEIGHTS)
     ltp = _library()
-    model = _loaded(ltp, folder, config, _device(ltp.torch, device))
+    with _memory_explained():
+        model = _loaded(ltp, folder, config, _device(ltp.torch, device))
     ltp.torch.set_num_threads(threads)
     return NeuralModel(model)
 
@@ -203,6 +210,8 @@ def _device(torch: Any, name: str) -> Any:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # the latter: torch without CUDA
+        if _is_lack_of_memory(error):
+            raise
         reason = str(error).partition("\n")[0]
         raise UserError(f"--ltp.device {name}: {reason}; expected auto, cpu or cuda") from None
     return device
@@ -228,6 +237,10 @@ def _loaded(ltp: Any, folder: Path, config: Any, device: Any) -> Any:
                 config=config,
             )
     except (RuntimeError, EOFError, OSError, KeyError, TypeError, ValueError) as error:
+        # The system's errors are not the folder's, but where a file is absent.
+        number = error.errno if isinstance(error, OSError) else None
+        if number not in (None, errno.ENOENT) or _is_lack_of_memory(error):
+            raise
         raise _unreadable(folder, error) from None
     except Exception as error:
         if type(error).__name__ != "UnpicklingError":  # pickle's own, which we do not import
@@ -235,9 +248,33 @@ def _loaded(ltp: Any, folder: Path, config: Any, device: Any) -> Any:
         raise _unreadable(folder, error) from None
 
 
+@contextlib.contextmanager
+def _memory_explained() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not _is_lack_of_memory(error):
+            raise
+        raise UserError(
+            f"annotator ltp: memory ran out ({_first_line(error)}); run again with fewer --workers,"
+            " a smaller --ltp.batch-size or another --ltp.device (finished parts are kept)"
+        ) from error
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Tell a lack of memory, a GPU's or the CPU's, from torch's other errors, by its words."""
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("out of memory", "allocate memory")
+    )
+
+
 def _unreadable(folder: Path, error: Exception) -> UserError:
-    reason = str(error).partition("\n")[0] or type(error).__name__
+    reason = _first_line(error)
     return UserError(f"{folder}: cannot be opened as an LTP model ({reason}); fetch it again")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _check_labels(vocabs: Mapping[str, Sequence[str]], folder: Path) -> None:

@@ -85,7 +85,7 @@ def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[A
 
 @contextmanager
 def open_part(path: Path, **options: Any) -> Iterator[Any]:
-    """Open a part as pyarrow's `ParquetFile`; what goes wrong while it is read is explained.
+    """Open a part as pyarrow's `ParquetFile`; damage that is met while it is read is explained.
 
     Args:
         path: The part.
@@ -106,6 +106,8 @@ def open_part(path: Path, **options: Any) -> Iterator[Any]:
                 raise UserError(f"{path}: no column {missing[0]!r}; expected a part of sentences")
             yield table
     except (pyarrow.ArrowInvalid, OSError) as error:
+        if getattr(error, "errno", None) is not None:  # the system's: a full disk, say
+            raise
         raise UserError(f"{path}: damaged Parquet file ({error}); make the folder again") from None
 
 

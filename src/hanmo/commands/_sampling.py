@@ -1,16 +1,19 @@
 """What `hanmo annotate --sample N` shows: N labelled sentences, the speed, and the time for all."""
 
 import os
+import tempfile
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from hanmo.annotate.sentence import Annotator, Sentence
+from hanmo.annotate.sentence import Sentence
 from hanmo.core import remote
 from hanmo.core.artifact import read_manifest
 from hanmo.core.errors import UserError
+from hanmo.core.executor import Executor, make_executor
 from hanmo.core.log import Progress, duration
 from hanmo.core.parts import parts_of
 from hanmo.corpus.drawing import draw
@@ -20,9 +23,25 @@ from hanmo.inspection.terminal import Printed, interlinear, painted, width
 # `annotate.Config`; importing it here would be a cycle.
 Options: TypeAlias = Any
 
-_TIMED = 1024  # sentences to measure on, beside those that are shown
+_TIMED = 4  # batches to measure on, beside the sentences that are shown
 _SECONDS = 4.0  # spent on measuring
 _MARGIN = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a real run does, to be measured.
+
+    Attributes:
+        annotate: Annotates sentences.
+        write: Annotates and checks the sentences of documents and writes them as a part: path,
+            documents, what messages call their source, counts.
+        batch: Sentences that are annotated at a time.
+    """
+
+    annotate: Callable[[Sequence[str]], Sequence[Sentence]]
+    write: Callable[[Path, Sequence[tuple[str, list[str]]], str, Counter[str]], None]
+    batch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +50,7 @@ class Speed:
 
     Attributes:
         start: Seconds to make the annotator and to annotate the first sentence.
-        characters: Characters annotated, the annotator being warm.
+        characters: Characters annotated and written, the annotator being warm.
         seconds: Seconds that took.
     """
 
@@ -45,14 +64,14 @@ class Speed:
         return self.characters / max(self.seconds, 1e-9)
 
 
-def look(config: Options, annotator: Annotator, n_parts: int, *, batch: int) -> dict[str, Any]:
-    """Annotate a sample, and estimate how long all of it takes; nothing is written.
+def look(config: Options, work: Work, n_parts: int, executor: Executor) -> dict[str, Any]:
+    """Annotate a sample, and estimate how long all of it takes; nothing stays written.
 
     Args:
         config: Settings of `hanmo annotate`.
-        annotator: What annotates.
+        work: What a real run does.
         n_parts: Parts that all of it has; more processes than these have nothing to do.
-        batch: Sentences that the annotator gets at a time in a real run.
+        executor: Where a real run's processes would be.
 
     Raises:
         UserError: Files instead of corpora, or a corpus without a sentence.
@@ -63,11 +82,13 @@ def look(config: Options, annotator: Annotator, n_parts: int, *, batch: int) -> 
             raise UserError(f"--sample: {folder} is a file that is annotated already; leave it out")
         total += int(read_manifest(folder, "corpus").counts.get("characters", 0))
         parts += parts_of(folder, "corpus")
-    drawn = draw(parts, config.sample + _TIMED, max_chars=config.max_chars)
+    drawn = draw(parts, config.sample + _TIMED * work.batch, max_chars=config.max_chars)
     if not drawn:
         raise UserError(f"{', '.join(map(str, config.corpus))}: not one sentence to annotate")
-    sentences, speed = _measured(annotator, drawn, config.sample, batch)
-    workers = min(config.workers, n_parts, os.cpu_count() or 1)
+    sentences, speed = _measured(work, drawn, config.sample)
+    workers = min(config.workers, n_parts)
+    if isinstance(executor, type(make_executor("local"))):  # others have other machines
+        workers = min(workers, os.cpu_count() or 1)
     seconds = speed.start + total / speed.rate / workers
     result = {
         "sentences": [{"document": name, **line_of(one).to_json()} for name, one in sentences],
@@ -81,36 +102,49 @@ def look(config: Options, annotator: Annotator, n_parts: int, *, batch: int) -> 
 
 
 def _measured(
-    annotator: Annotator, drawn: Sequence[tuple[str, str]], n: int, batch: int
+    work: Work, drawn: Sequence[tuple[str, str]], n: int
 ) -> tuple[list[tuple[str, Sentence]], Speed]:
     """Annotate the sentences that are shown, then others for as long as measuring may take."""
     shown = _evenly(len(drawn), n)
-    rest = [drawn[at][1] for at in sorted(set(range(len(drawn))) - set(shown))]
+    rest = [drawn[at] for at in sorted(set(range(len(drawn))) - set(shown))]
     begin = time.perf_counter()
-    annotator.annotate([drawn[shown[0]][1]])  # models are read when they are first needed
+    work.annotate([drawn[shown[0]][1]])  # models are read when they are first needed
     start = time.perf_counter() - begin
-    begin = time.perf_counter()
-    made = annotator.annotate([drawn[at][1] for at in shown])
-    spent = time.perf_counter() - begin
+    made = work.annotate([drawn[at][1] for at in shown])
     found = [(drawn[at][0], one) for at, one in zip(shown, made, strict=True)]
     for name, one in found:
         one.validate(f"document {name!r}")
-    characters = sum(len(drawn[at][1]) for at in shown)
-    # A slow annotator gets as many as fit into the time; where it is the few, they must do.
-    size = max(1, min(batch, int(_SECONDS * len(shown) / max(spent, 1e-9))))
-    timed, seconds = 0, 0.0
-    with Progress("measure the speed", None, "sentences") as bar:
-        for at in range(0, len(rest), size):
-            if seconds >= _SECONDS or (at and len(rest) - at < size):
-                break
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Progress("measure the speed", None, "sentences") as bar,
+    ):
+
+        def spent(some: Sequence[tuple[str, str]]) -> float:
+            documents = [(name, [text]) for name, text in some]
             begin = time.perf_counter()
-            annotator.annotate(rest[at : at + size])
-            seconds += time.perf_counter() - begin
-            timed += sum(map(len, rest[at : at + size]))
-            bar.advance(len(rest[at : at + size]))
-    if timed < characters:
-        timed, seconds = timed + characters, seconds + spent
+            work.write(Path(folder) / "part.parquet", documents, "the sample", Counter())
+            bar.advance(len(some))
+            return time.perf_counter() - begin
+
+        few = [drawn[at] for at in shown]
+        spent(few[:1])  # what the first part alone costs, such as importing libraries
+        size, took = len(few), spent(few)
+        timed, seconds, at = _characters(few), took, 0
+        while at < len(rest) and seconds < _SECONDS:
+            # A slow annotator gets as many as fit into the time, and never a whole batch.
+            fits = max(1, min(work.batch, int(_SECONDS * size / max(took, 1e-9))))
+            if at and len(rest) - at < min(fits, size):
+                break
+            if fits > size:  # only batches of a run's size, or the nearest to it, count
+                timed, seconds = 0, 0.0
+            some = rest[at : at + fits]
+            size, took, at = len(some), spent(some), at + fits
+            timed, seconds = timed + _characters(some), seconds + took
     return found, Speed(start, timed, seconds)
+
+
+def _characters(some: Sequence[tuple[str, str]]) -> int:
+    return sum(len(text) for _, text in some)
 
 
 def _evenly(n: int, wanted: int) -> list[int]:

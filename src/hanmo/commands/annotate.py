@@ -104,7 +104,12 @@ def run(config: Config) -> dict[str, Any]:
 
         if config.sample < 1:
             raise UserError(f"--sample: got {config.sample}, expected 1 or more")
-        return _sampling.look(config, annotator, len(parts), batch=BATCH)
+        work = _sampling.Work(
+            annotator.annotate,
+            partial(_write, annotator),
+            ROW_GROUP if hasattr(annotator, "columns") else BATCH,
+        )
+        return _sampling.look(config, work, len(parts), executor)
     if config.out is None:
         raise UserError("annotate: --out missing; see: hanmo annotate --help")
     inputs = {f"{number:06d} {path.name}": path for number, path in enumerate(config.corpus)}
@@ -196,12 +201,17 @@ def _annotate_part(config: Config, parts: list[_Part], folder: Path, number: int
         read = getattr(annotator, "read_documents")  # noqa: B009
     path, source = folder / part_name(number, ".parquet"), shown(part.path)
     with remote.borrowed(part.path):
-        documents = read(part.path)
-        if hasattr(annotator, "columns"):
-            write_columns(path, _in_columns(annotator, documents, source, counts))
-        else:
-            write_part(path, _annotated(annotator, documents, source, counts))
+        _write(annotator, path, read(part.path), source, counts)
     return dict(counts)
+
+
+def _write(
+    annotator: Annotator, path: Path, documents: Documents, source: str, counts: Counter[str]
+) -> None:
+    if hasattr(annotator, "columns"):
+        write_columns(path, _in_columns(annotator, documents, source, counts))
+    else:
+        write_part(path, _annotated(annotator, documents, source, counts))
 
 
 def _split_documents(path: Path, max_chars: int, counts: Counter[str]) -> Documents:

@@ -78,8 +78,8 @@ def run(config: Config) -> dict[str, int | float]:
 
 
 def _find(config: Config, unknown: list[Missing]) -> list[InputFile]:
-    def note(path: Path, error: UserError) -> None:
-        unknown.append(Missing(InputFile(path, path.name, path.name, ""), error, None))
+    def note(path: Path, relative: Path, error: UserError) -> None:
+        unknown.append(Missing(InputFile(path, path.name, relative.as_posix(), ""), error, None))
 
     skips = config.on_error == "skip"
     files = find_inputs(config.inputs, form=config.format, unknown=note if skips else None)

@@ -43,10 +43,12 @@ _COPYRIGHT = re.compile(
     r"未经.{0,12}(?:授权|许可|同意|允许).{0,8}(?:不得|禁止|请勿|严禁|谢绝).{0,8}(?:转载|转贴|摘编|镜像)",
     re.IGNORECASE,
 )
+# A text has one reading at most ("返回目录" is two items, a number is its digits): with two, a line
+# that fails at its end would be tried in 2^n ways.
 _LINKS = re.compile(
     r"(?=.*(?:[上下][一1]?[页篇章頁]|[尾末]页|第\s*\d+\s*[页頁]|共\s*\d+\s*[页頁]|返回))"
-    r"(?:[上下][一1]?[页篇章頁]|[首尾末]页|首頁|返回(?:顶部|首页|列表|目录)?|目录|"
-    r"第\s*\d+\s*[页頁]|共\s*\d+\s*[页頁]|\d+|[\s\[\]【】()（）<>«»‹›|｜/.…:：,，-])+"
+    r"(?:[上下][一1]?[页篇章頁]|[首尾末]页|首頁|返回(?:顶部|列表)?|目录|"
+    r"第\s*\d+\s*[页頁]|共\s*\d+\s*[页頁]|\d|[\s\[\]【】()（）<>«»‹›|｜/.…:：,，-])+"
 )
 _WORD = re.compile(r"\w")
 

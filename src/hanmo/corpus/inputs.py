@@ -21,7 +21,7 @@ from hanmo.core.errors import UserError
 from hanmo.core.files import COMPRESSIONS, format_suffix, stem
 from hanmo.core.urls import is_remote, stored_names
 
-Refuse = Callable[[Path, UserError], None]
+Refuse = Callable[[Path, Path, UserError], None]  # path, path below the folder asked for, why
 
 READERS = "hanmo.corpus.readers"
 AUTO = "auto"
@@ -54,15 +54,16 @@ def find_inputs(
     paths: Sequence[Path],
     *,
     form: str = AUTO,
-    unknown: Callable[[Path, UserError], None] | None = None,
+    unknown: Refuse | None = None,
 ) -> list[InputFile]:
     """List the files of some files and folders, in the order given; a folder's are sorted.
 
     Args:
         paths: Files and folders.
         form: Format of all files; "auto" goes by their suffixes.
-        unknown: Called with a file whose suffix is unknown, a broken link or a folder that cannot
-            be read, which is then left out; without it such a thing is an error.
+        unknown: Called with the path, and the path below the folder asked for, of a file whose
+            suffix is unknown, a broken link or a folder that cannot be read, which is then left
+            out; without it such a thing is an error.
 
     Raises:
         UserError: Nothing given, a path does not exist, a folder holds no file or cannot be read, a
@@ -70,10 +71,10 @@ def find_inputs(
             such format.
     """
 
-    def refuse(path: Path, error: UserError) -> None:
+    def refuse(path: Path, relative: Path, error: UserError) -> None:
         if unknown is None:
             raise error
-        unknown(path, error)
+        unknown(path, relative, error)
 
     if form != AUTO:
         registry.member(READERS, form, "read")
@@ -83,11 +84,11 @@ def find_inputs(
     _refuse_repeats([file for file, _ in found])
     _refuse_names([file for file, _ in found])
     formats: dict[Path, str] = {}
-    for file, _ in found:
+    for file, relative in found:
         try:
             formats[file] = _format(file) if form == AUTO else form
         except UserError as error:
-            refuse(file, error)
+            refuse(file, relative, error)
     stems = Counter(stem(relative) for _, relative in found)
     inputs = [
         InputFile(
@@ -117,13 +118,18 @@ def _expand(path: Path, refuse: Refuse) -> list[tuple[Path, Path]]:
             f"{path}: a folder of kind {read_manifest(path).kind!r} that hanmo made; expected raw "
             "text"
         )
-    files = remote.listing(path) if is_remote(path) else sorted(_local_files(path, refuse, ()))
+
+    def tell(one: Path, error: UserError) -> None:
+        below = stored_names(one)[len(path.parts) :] or [path.name or str(path)]
+        refuse(one, Path(*below), error)
+
+    files = remote.listing(path) if is_remote(path) else sorted(_local_files(path, tell, ()))
     below = [Path(file.relative_to(path)) for file in files]
     shown = [file for file in below if not any(part.startswith(".") for part in file.parts)]
     for made in [file.parent for file in shown if file.name == MANIFEST]:
         if is_ours(path / made):
             kind = read_manifest(path / made).kind
-            refuse(
+            tell(
                 path / made,
                 UserError(
                     f"{path / made}: a folder of kind {kind!r} that hanmo made, among the raw text "
@@ -137,26 +143,28 @@ def _expand(path: Path, refuse: Refuse) -> list[tuple[Path, Path]]:
     return [(path / file, Path(*stored_names(path / file)[depth:])) for file in shown]
 
 
-def _local_files(folder: Path, refuse: Refuse, above: tuple[Path, ...]) -> Iterator[Path]:
+def _local_files(
+    folder: Path, tell: Callable[[Path, UserError], None], above: tuple[Path, ...]
+) -> Iterator[Path]:
     """Yield the files below a folder; a link back to a folder above it is not followed."""
     here = folder.resolve()
     if here in above:
-        refuse(folder, UserError(f"{folder}: a link to a folder above it; remove the link"))
+        tell(folder, UserError(f"{folder}: a link to a folder above it; remove the link"))
         return
     try:
         children = list(folder.iterdir())
     except OSError as error:
-        refuse(folder, UserError(f"{folder}: cannot be read ({error.strerror})"))
+        tell(folder, UserError(f"{folder}: cannot be read ({error.strerror})"))
         return
     for child in children:
         if child.name.startswith("."):
             continue
         if child.is_dir():
-            yield from _local_files(child, refuse, (*above, here))
+            yield from _local_files(child, tell, (*above, here))
         elif child.exists():
             yield child
         else:
-            refuse(child, UserError(f"{child}: a link to nothing; remove or mend it"))
+            tell(child, UserError(f"{child}: a link to nothing; remove or mend it"))
 
 
 def _long_name(file: Path, relative: Path) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from hanmo.core.errors import MissingLibraryError, UserError
 from hanmo.corpus.encodings import decode_page
 
-_DECLARED = re.compile(rb"""charset\s*=\s*["']?\s*([\w-]+)""", re.IGNORECASE)
+_DECLARED = re.compile(rb"""charset\s*=\s*(?:["']\s*)?([\w-]+)""", re.IGNORECASE)
 _HEAD_BYTES = 4096
 
 

@@ -1,14 +1,18 @@
 """`hanmo annotate`: from a corpus folder or annotated files to a sentences folder."""
 
+import importlib.util
 import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hanmo.annotate.store import read_part
-from hanmo.commands.annotate import Config, run
+from hanmo.commands import _sampling
+from hanmo.commands.annotate import ANNOTATORS, Config, run
+from hanmo.core import registry
 from hanmo.core.artifact import building, read_manifest, verify
 from hanmo.core.errors import UserError
 from hanmo.core.files import open_text
@@ -51,6 +55,48 @@ def test_a_sample_writes_nothing_and_says_how_long_all_takes(
     for document in found["sentences"]:
         first = document["words"][0]
         assert f"      {first['text']}" in made["text"]
+
+
+@pytest.mark.parametrize("annotator", ["jieba", "crf"])
+def test_a_sample_is_measured_on_the_way_of_a_run(
+    tmp_path: Path, annotator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "".join(f"水{number}。" for number in range(6_000))
+    with building(tmp_path / "corpus", kind="corpus", config={}) as build:
+        for number in range(4):
+            record = {"id": f"a{number}", "text": text[number:], "source": "test"}
+            line = json.dumps(record, ensure_ascii=False) + "\n"
+            (build.dir / f"part-{number:05d}.jsonl").write_text(line, encoding="utf-8")
+    batches: list[int] = []
+    name = "columns" if annotator == "jieba" else "annotate"
+    made = registry.member(ANNOTATORS, annotator, "Annotator")
+    real = getattr(made, name)
+
+    def noted(self: Any, texts: list[str]) -> Any:
+        batches.append(len(texts))
+        return real(self, texts)
+
+    def run_noted(**more: Any) -> list[int]:
+        batches.clear()
+        run(Config([tmp_path / "corpus"], annotator=annotator, **more))
+        return batches
+
+    monkeypatch.setattr(made, name, noted)
+    monkeypatch.setattr(_sampling, "_SECONDS", 1e9)  # on a slow machine, too
+    largest = max(run_noted(out=tmp_path / "out"))
+    assert largest > 200
+    assert max(run_noted(out=None, sample=3)) == largest
+
+
+@pytest.mark.parametrize(("executor", "expected"), [("local", 2), ("slurm", 3)])
+def test_processes_of_other_machines_are_not_bounded_by_this_one(
+    corpus: Path, executor: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    config = Config([corpus], None, annotator="jieba", sample=1, workers=9, executor=executor)
+    options = ["partition=cpu"] if executor == "slurm" else []
+    config = replace(config, executor_options=options)
+    assert run(config)["json"]["workers"] == expected
 
 
 def test_what_a_sample_refuses(corpus: Path, tmp_path: Path) -> None:
@@ -124,6 +170,23 @@ def test_defaults_left_out_are_defaults_given(corpus: Path, tmp_path: Path) -> N
     assert (tmp_path / "out" / "manifest.json").stat().st_mtime_ns == made
     with pytest.raises(UserError, match="already finished with other settings"):
         run(replace(config, options={"hmm": False}))
+
+
+def test_the_engine_that_was_taken_is_kept(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("rjieba")
+    config = Config([corpus], tmp_path / "out", annotator="jieba")
+    run(config)
+    assert read_manifest(tmp_path / "out").config["options"]["engine"] == "rjieba"
+    real = importlib.util.find_spec
+
+    def without(name: str, package: str | None = None) -> Any:
+        return None if name == "rjieba" else real(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without)
+    with pytest.raises(UserError, match=r"was .*'engine': 'rjieba'.*now .*'engine': 'jieba'"):
+        run(config)
 
 
 def test_annotated_files(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hanmo.annotate import _crf_features as features
 from hanmo.annotate import _crf_word_scores
-from hanmo.annotate._crf_model import SHIPPED, TASKS, load_model, tagger_path
+from hanmo.annotate._crf_model import SHIPPED, TASKS, _check_card, load_model, tagger_path
 from hanmo.annotate._crf_viterbi import (
     Chain,
     best_path,
@@ -137,3 +137,9 @@ def test_weights_of_a_damaged_file_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"x" * 100)
     with pytest.raises(UserError, match="begins with"):
         read_weights(path)
+
+
+def test_a_file_that_the_system_cannot_read_is_not_damaged(tmp_path: Path) -> None:
+    for read in (read_weights, _check_card):
+        with pytest.raises(IsADirectoryError):
+            read(tmp_path)

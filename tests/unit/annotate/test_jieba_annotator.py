@@ -1,6 +1,8 @@
 """The jieba annotator: both engines, with and without tags."""
 
 import importlib.util
+import pickle
+from dataclasses import replace
 
 import pytest
 
@@ -46,10 +48,13 @@ def test_auto_takes_rjieba_if_it_is_installed(monkeypatch: pytest.MonkeyPatch) -
         "hanmo.annotate.annotators.jieba._engine",
         lambda name, pos: (asked.append(name), lambda text, hmm: [(text, "n")])[1],
     )
-    Annotator().annotate(["我"])
+    first = Annotator()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    Annotator().annotate(["我"])
-    assert asked == ["rjieba", "jieba"]
+    second = Annotator()
+    assert (first.engine, second.engine) == ("rjieba", "jieba")
+    for annotator in (first, second, pickle.loads(pickle.dumps(first)), replace(first, pos=False)):
+        annotator.annotate(["我"])
+    assert asked == ["rjieba", "jieba", "rjieba", "rjieba"]
 
 
 def test_an_absent_engine_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:

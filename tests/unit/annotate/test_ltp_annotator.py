@@ -1,5 +1,6 @@
 """LTP's two backends with real models of its own formats: random weights, trained perceptrons."""
 
+import errno
 import json
 import pickle
 import shutil
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 import annotator_cases
+from hanmo.annotate import _ltp_model
 from hanmo.annotate.annotators import ltp, ltp_legacy
 from hanmo.commands.annotate import Config, run
 from hanmo.core.artifact import building, read_manifest
@@ -148,6 +150,56 @@ def test_weights_that_are_missing_or_damaged_are_refused(neural: Path, tmp_path:
     fails(ltp.Annotator(str(cut)), f"{cut}: cannot be opened as an LTP model")
     (cut / "pytorch_model.bin").unlink()
     fails(ltp.Annotator(str(cut)), "no pytorch_model.bin; the model folder is not whole")
+
+
+@pytest.mark.parametrize("step", ["empty", "_from_pretrained", "pipeline"])
+@pytest.mark.parametrize(
+    "words", ["CUDA out of memory. Tried to allocate 2 MiB.", "CUDA error: out of memory\n…"]
+)
+def test_a_lack_of_memory_is_no_damage(
+    neural: Path, step: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from ltp.nerual import LTP
+
+    def lacking(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError(words)
+
+    # The first tensor on a device, the model, the work.
+    monkeypatch.setattr(torch if step == "empty" else LTP, step, lacking)
+    _ltp_model.open_neural.cache_clear()
+    message = rf"memory ran out \({words[:18]}.*--ltp.batch-size"
+    fails(ltp.Annotator(str(neural), device="cpu"), message)
+    _ltp_model.open_neural.cache_clear()
+
+
+def test_what_the_system_lacks_is_not_the_folders_fault(
+    neural: Path, legacy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ltp.nerual import LTP
+
+    said = [0]
+
+    def lacking(*_: Any, **__: Any) -> Any:
+        raise OSError(said[-1], "what the system says")
+
+    monkeypatch.setattr(LTP, "_from_pretrained", lacking)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lacking)
+    _ltp_model.open_neural.cache_clear()
+    for number in (errno.ENOSPC, errno.EMFILE, errno.EACCES):
+        said.append(number)
+        for model in (str(neural), "LTP/small"):
+            with pytest.raises(OSError, match="what the system says"):
+                ltp.Annotator(model).annotate(SHORT)
+    said.append(errno.ENOENT)
+    fails(ltp.Annotator(str(neural)), "cannot be opened as an LTP model")
+    said.append(errno.ENETUNREACH)
+    fails(ltp.Annotator("LTP/small"), "nor to be had from Hugging Face")
+    monkeypatch.setattr(ltp_legacy, "need", lambda *_: None)
+    broken = copied(legacy, tmp_path / "broken")
+    (broken / "pos_model.bin").unlink()
+    with pytest.raises(FileNotFoundError):
+        ltp_legacy.Annotator(str(broken)).annotate(SHORT)
 
 
 def test_configurations_that_are_refused(neural: Path, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Parquet parts: what goes in comes out, the same bytes each time, and damage is an error."""
 
+import errno
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -62,3 +64,21 @@ def test_damage_is_an_error(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"text": ["我"]}), path)
     with pytest.raises(UserError, match="no column 'doc_id'"):
         list(read_part(path))
+
+
+def test_what_the_system_lacks_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "part-00000.parquet"
+    write_part(path, ROWS)
+
+    def full(path: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with pytest.raises(OSError, match="No space left") as found, store.open_part(path):
+        full(path)  # whoever reads writes, too
+    assert found.value.errno == errno.ENOSPC
+    monkeypatch.setattr(store, "checked", full)  # it fetches what lies in a store
+    with pytest.raises(OSError, match="No space left") as found:
+        list(read_part(path))
+    assert found.value.errno == errno.ENOSPC

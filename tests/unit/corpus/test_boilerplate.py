@@ -64,3 +64,13 @@ def test_what_goes_is_counted_and_the_rest_keeps_its_order(lines: list[str]) -> 
 @settings(deadline=None)
 def test_any_line_gets_none_or_a_known_reason(line: str) -> None:
     assert line_reason(line) in (None, *LINES)
+
+
+@pytest.mark.parametrize(
+    "piece", ["1", "返回目录", "返回首页", "返回首頁", "上一页", "目录", "第 1 页 "]
+)
+def test_a_line_that_is_nearly_links_is_told_at_once(piece: str) -> None:
+    """No items that can be read in two ways: 2^n readings of this line would take a day."""
+    items = piece * (78 // len(piece))
+    assert line_reason(f"返回{items[:76]}元") is None
+    assert line_reason(items) == (None if piece in ("1", "目录") else "page-links")

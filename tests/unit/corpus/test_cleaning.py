@@ -1,10 +1,12 @@
 """Cleaning: markup goes when asked, paragraphs stay, and cleaning twice changes nothing."""
 
+import re
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hanmo.corpus.cleaning import clean, invisible_characters
+from hanmo.corpus.cleaning import clean, invisible_characters, without_hidden
 from hanmo.text.normalize import normalize
 
 
@@ -44,6 +46,10 @@ def test_all_that_goes_is_counted(char: str) -> None:
         ("<b>粗</b>体<a href='x'>链</a>", "粗体链"),
         ("前<!-- 注\n释 <p> -->后", "前后"),
         ("前<script>if (a < b) {}</script><style>p {}</style >后", "前后"),
+        ("前<SCRIPT>//</script\n>后<!--><!-- </style> --!> --->尾", "前后尾"),
+        ("前<scripts>一</scripts><script>二</style>三<style>四</script>五", "前一五"),
+        ("前<!-- 注<style>二</STYLE>三<script>四", "前<!-- 注三四"),
+        ("&#20013;&#x6587;&#0;&#" + "9" * 5000 + ";&#" + "9" * 5000 + "文", "中文文"),
         ("a &lt; b &amp; c", "a < b & c"),
         ("若 a < b，则 c > d，3<5>2", "若 a < b，则 c > d，3<5>2"),
         ("<!DOCTYPE html>正文", "正文"),
@@ -52,3 +58,42 @@ def test_all_that_goes_is_counted(char: str) -> None:
 def test_html(markup: str, expected: str) -> None:
     assert clean(markup, strip_html=True) == expected
     assert clean("<p>") == "<p>"
+
+
+@pytest.mark.parametrize(
+    "markup", ["<!--", "<script>", "<style>", "<script><!--<style>", "<style></script>"]
+)
+def test_what_never_ends_is_read_once(markup: str) -> None:
+    """Looking for the end from each of the beginnings would take more than half an hour."""
+    text = markup * (2_000_000 // len(markup))
+    assert clean(text, strip_html=True) == ("<!--" in markup) * clean("<!--" * text.count("<!--"))
+
+
+_ONE_PATTERN = re.compile(r"<!--.*?-->|<(script|style)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "<!--",
+                "<!",
+                "-->",
+                "-",
+                "<script",
+                "<STYLE",
+                "</Script",
+                "</style",
+                ">",
+                "!",
+                "x",
+                "中",
+                "\n",
+            ]
+        )
+    )
+)
+def test_what_is_hidden_goes(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    assert without_hidden(text) == _ONE_PATTERN.sub("", text)

@@ -34,7 +34,7 @@ def test_links_that_lead_nowhere_are_told(raw: Path, name: str, target: str, tol
     with pytest.raises(UserError, match=told):
         find_inputs([raw])
     errors: list[str] = []
-    found = find_inputs([raw], unknown=lambda path, error: errors.append(f"{path.name} {error}"))
+    found = find_inputs([raw], unknown=lambda path, _, error: errors.append(f"{path} {error}"))
     assert len(found) == 3
     assert len(errors) == 1 and told in errors[0]
 
@@ -58,6 +58,25 @@ def test_a_folder_of_hanmos_own_among_raw_text_is_told(raw: Path) -> None:
     with pytest.raises(UserError, match=r"deep/made: a folder of kind 'corpus' .* move it away"):
         find_inputs([raw])
     told: list[str] = []
-    found = find_inputs([raw], unknown=lambda path, _: told.append(path.name))
+    found = find_inputs([raw], unknown=lambda _, relative, __: told.append(str(relative)))
     assert len(found) == 3
-    assert told == ["made"]
+    assert told == ["deep/made"]
+
+
+def test_what_is_left_out_is_named_by_its_place(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("A/README.md", "B/README.md"):
+        (raw / name).parent.mkdir()
+        (raw / name).write_text("不是语料", encoding="utf-8")
+    (raw / "B" / "x.txt").symlink_to(raw / "nowhere")
+    told: list[tuple[Path, str]] = []
+
+    def note(path: Path, relative: Path, _: UserError) -> None:
+        told.append((path, relative.as_posix()))
+
+    monkeypatch.chdir(raw)
+    for folder in (raw, Path(), Path("B/README.md")):
+        told.clear()
+        find_inputs([folder, raw / "a.txt"] if folder.suffix else [folder], unknown=note)
+        names = ["B/x.txt", "A/README.md", "B/README.md"]
+        assert [name for _, name in told] == (["README.md"] if folder.suffix else names)
+        assert all(path.name == Path(name).name for path, name in told)

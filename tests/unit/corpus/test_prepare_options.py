@@ -168,7 +168,9 @@ def test_skipped_mistakes_are_told_and_the_exit_code_says_so(
     with (raw / "a.jsonl").open("ab") as stream:
         stream.write(b"{no json\n\xff\xff\n")
     (raw / "b.txt.gz").write_bytes(gzip.compress(f"{OTHER}四\n\n{RIVER}四\n".encode() * 999)[:-9])
-    (raw / "c.docx").write_bytes(b"x")
+    for name in ("B", "C"):
+        (raw / name).mkdir()
+        (raw / name / "c.docx").write_bytes(b"x")
     (raw / "d.txt").write_text(f"{OTHER}五\n", encoding="utf-8")
     out = tmp_path / "out"
     words = ["prepare", str(raw), "--out", str(out)]
@@ -180,17 +182,19 @@ def test_skipped_mistakes_are_told_and_the_exit_code_says_so(
     stdout, stderr = capfd.readouterr()
     counts = json.loads(stdout)
     names = ("dropped_unreadable", "files_incomplete", "files_unknown")
-    assert [counts[name] for name in names] == [2, 1, 1]
+    assert [counts[name] for name in names] == [2, 1, 2]
     assert "not all could be read (2 dropped_unreadable, 1 files_incomplete" in stderr
     missing = [record for _, record in json_lines(out / "missing.jsonl")]
     assert [(m["source"], m["documents"]) for m in missing] == [
-        ("c.docx", None),
+        ("B/c.docx", None),
+        ("C/c.docx", None),
         ("a.jsonl", 1),
         ("a.jsonl", 1),
         ("b.txt.gz", None),
     ]
-    assert missing[1]["error"].startswith("a.jsonl:3: not JSON")
-    assert "damaged archive after line" in missing[3]["error"]
+    assert missing[1]["error"].startswith("C/c.docx: unknown suffix")
+    assert missing[2]["error"].startswith("a.jsonl:3: not JSON")
+    assert "damaged archive after line" in missing[4]["error"]
     assert {d["source"] for d in documents(out)} == {"a.jsonl", "b.txt.gz", "d.txt"}
     verify(out)
     assert main([*words, "--on-error", "skip"]) == 3  # finished, and something is still missing

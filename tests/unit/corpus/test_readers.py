@@ -137,6 +137,17 @@ def test_what_wikiextractor_did_not_write(tmp_path: Path, content: str, message:
                 raise item.error
 
 
+@pytest.mark.parametrize(
+    "attributes", ["a" * 1_000_000, 'a="' * 300_000, 'id="1" ' + "b" * 999_999]
+)
+def test_attributes_without_an_end_are_read_once(tmp_path: Path, attributes: str) -> None:
+    path = tmp_path / "wiki_07"
+    number = "&#" + "9" * 5000 + ";"
+    content = f'<doc {attributes}>\n{TEXTS[0]}\n</doc>\n<doc title="{number}甲">\n甲\n乙\n</doc>\n'
+    path.write_text(content, encoding="utf-8")
+    assert texts(read(path)) == [TEXTS[0], "甲\n乙"]
+
+
 # Mistakes that cost one document
 
 

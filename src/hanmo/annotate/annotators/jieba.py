@@ -38,13 +38,20 @@ class Annotator:
     Attributes:
         pos: Also give parts of speech.
         engine: "rjieba" (Rust, 16 times as fast), "jieba" (Python), or "auto": rjieba if it is
-            installed, else jieba.
+            installed, else jieba. A made annotator has the one that was taken, so that all
+            machines, and a later continuation, use the same.
         hmm: Find words that the dictionary lacks with the hidden Markov model.
     """
 
     pos: bool = True
     engine: Literal["auto", "rjieba", "jieba"] = "auto"
     hmm: bool = True
+
+    def __post_init__(self) -> None:
+        """Choose the engine."""
+        if self.engine == "auto":
+            found = "rjieba" if importlib.util.find_spec("rjieba") else "jieba"
+            object.__setattr__(self, "engine", found)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -57,10 +64,7 @@ class Annotator:
 
     def columns(self, texts: Sequence[str]) -> Columns:
         """Segment and tag sentences, all of them as flat arrays; their document ids are ""."""
-        name = self.engine
-        if name == "auto":
-            name = "rjieba" if importlib.util.find_spec("rjieba") else "jieba"
-        cut = _engine(name, self.pos)
+        cut = _engine(self.engine, self.pos)
         found = [cut(text, self.hmm) for text in texts]
         n_found = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
         flat = list(chain.from_iterable(found))

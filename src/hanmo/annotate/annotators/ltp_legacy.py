@@ -103,6 +103,8 @@ def _models(folder: Path, tasks: tuple[str, ...]) -> Mapping[str, Any]:
                 "--ltp-legacy.layers"
             )
         need(folder, str(files[task]))
+        with (folder / files[task]).open("rb"):
+            pass  # what the system has against it, the library would tell as a RuntimeError
         try:
             opened[task] = getattr(library, _CLASSES[task]).load(str(folder / files[task]))
         except RuntimeError as error:

@@ -11,19 +11,20 @@ give the same text. `--id-key` may name what both have: `id`, `url` or `title`.
     </doc>
 """
 
-import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from hanmo.core.errors import UserError
+from hanmo.corpus.cleaning import unescape
 from hanmo.corpus.reading import Item, ReadOptions, Row, Unreadable, lines, sound_lines, string_of
 from hanmo.corpus.records import json_items
 
 SUFFIXES = (".wiki",)
 NAMES = re.compile(r"wiki_\d+")
 _OPENS = re.compile(r"<doc (.*)>\s*")
-_ATTRIBUTE = re.compile(r'(\w+)="(.*?)"(?=\s|$)')
+_ATTRIBUTE = re.compile(r'\b(\w+)="')
+_VALUE_ENDS = re.compile(r'"(?=\s|$)')  # a value may hold quotes
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[Item]:
@@ -68,7 +69,7 @@ def _blocks(path: Path, options: ReadOptions) -> Iterator[Item]:
 
 
 def _item(opened: tuple[str, int], block: list[str], options: ReadOptions, path: Path) -> Item:
-    values = {name: html.unescape(value) for name, value in _ATTRIBUTE.findall(opened[0])}
+    values = {name: unescape(value) for name, value in _attributes(opened[0])}
     paragraphs = [line for line in block if line.strip()]
     if paragraphs and paragraphs[0].strip() == values.get("title", "").strip():
         del paragraphs[0]
@@ -80,3 +81,14 @@ def _item(opened: tuple[str, int], block: list[str], options: ReadOptions, path:
     except UserError as error:
         return Unreadable(error)
     return Row(key, text)
+
+
+def _attributes(text: str) -> Iterator[tuple[str, str]]:
+    """Yield names and values; each character is looked at a bounded number of times."""
+    at = 0
+    while (found := _ATTRIBUTE.search(text, at)) is not None:
+        end = _VALUE_ENDS.search(text, found.end())
+        if end is None:
+            return
+        yield found[1], text[found.end() : end.start()]
+        at = end.end()
