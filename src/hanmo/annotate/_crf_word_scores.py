@@ -1,7 +1,7 @@
 """Scores of parts of speech, entity labels and relations of many sentences, from tables.
 
 In: words, then their parts of speech. Out: float32 arrays of emission scores, equal to what
-CRFsuite adds up from the attributes of `_crf_features`, but for signs that the model never saw:
+CRFsuite adds up from the attributes of `_crf_features`, but for signs of which it learnt nothing:
 they lean to wp, O and WP. What a word says of itself and of its neighbours are table rows, made
 when the word is first met; the rest are `TagTables`.
 Shapes: N words of all sentences, L labels. In flat arrays an edge (row 0, tag 0) stands before and
@@ -28,6 +28,7 @@ from hanmo.annotate._crf_weights import Weights
 
 _MOST_WORDS = 50_000  # kept with their scores; then the table is begun again
 _OF_SIGNS = ("wp", "O", "WP")  # what a sign is in the three layers
+_LEAST = 0.01  # a weight below it says nothing
 _LEANING = 64  # above what attributes add up to, and small enough for float32
 
 
@@ -44,8 +45,9 @@ class WordScorer:
         self._slices = [slice(start, end) for start, end in pairwise(bounds)]
         names = {n for w in layers for n in w.attributes if n[:1] in WORD_TEMPLATES}
         self._attributes = {name: i for i, name in enumerate(sorted(names), 1)}
+        # Of each layer, the column of the label of signs, and the words it has learnt something of.
         self._of_signs = [
-            start + weights.labels.index(label)
+            (start + weights.labels.index(label), _learnt_words(weights))
             for weights, label, start in zip(layers, _OF_SIGNS, bounds.tolist(), strict=False)
             if label in weights.labels
         ]
@@ -108,20 +110,16 @@ class WordScorer:
             self._names = np.concatenate([self._names, np.zeros_like(self._names)])
         sums = np.add.reduceat(self._state[attributes], bounds, axis=0)
         self._table[first:after] = sums.reshape(len(forms), 3, -1)
-        unseen = [i for i, form in enumerate(forms, first) if self._is_unseen_sign(form)]
-        self._table[np.ix_(unseen, [0], self._of_signs)] += _LEANING
+        signs = [(i, f) for i, f in enumerate(forms, first) if not any(map(str.isalnum, f))]
+        for row, form in signs:
+            word = word_attributes(form)[0][0]
+            for column, learnt in self._of_signs:
+                # Else it has the attributes of any rare word, and most rare words are names.
+                self._table[row, 0, column] += _LEANING * (word not in learnt)
         self._names[first:after] = [
             (self._names_before.get(form, 0), self._names_after.get(form, 0)) for form in forms
         ]
         self._rows.update(zip(forms, range(first, after), strict=True))
-
-    def _is_unseen_sign(self, form: str) -> bool:
-        """Tell whether a word is of signs alone (！！, emoji) and the model never saw it.
-
-        The attributes of such a word are those of any rare word, and most rare words are names.
-        """
-        is_sign = not any(map(str.isalnum, form))
-        return is_sign and word_attributes(form)[0][0] not in self._attributes
 
     def _of_words(self, layer: int, rows: np.ndarray) -> np.ndarray:
         own, to_next, to_previous = (self._table[:, k, self._slices[layer]] for k in range(3))
@@ -198,3 +196,12 @@ class WordScorer:
             left += map(BEFORE_NUMBERS.__getitem__, before_in_clause(words, tags))
             right += map(AFTER_NUMBERS.__getitem__, after_in_clause(words, tags))
         return np.array(left, dtype=np.intp), np.array(right, dtype=np.intp)
+
+
+def _learnt_words(weights: Weights) -> frozenset[bytes]:
+    """Return the attributes of whole words that say something of a label."""
+    return frozenset(
+        name
+        for name, row in weights.attributes.items()
+        if name[:1] == b"w" and np.abs(weights.state[row]).max() >= _LEAST
+    )

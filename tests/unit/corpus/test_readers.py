@@ -416,3 +416,17 @@ def test_a_damaged_archive_says_so_at_its_beginning(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(b"WARC/1.0\r\n" * 100)[:20])
     with pytest.raises(UserError, match="damaged archive at its beginning"):
         read(path)
+
+
+def test_open_quotes_in_every_row_end_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text\n" + 'a","\n' * 20_001, "utf-8")
+    with pytest.raises(UserError, match="never closed in very many rows; is it CSV"):
+        read(path)
+
+
+def test_a_few_open_quotes_in_a_long_file_cost_their_rows(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text\n" + 'a","\n' * 9 + "一\n" * 20_000, "utf-8")
+    found = read(path)
+    assert texts(found) == [None] * 9 + ["一"] * 20_000

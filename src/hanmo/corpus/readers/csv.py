@@ -26,6 +26,9 @@ from hanmo.corpus.reading import (
 
 SUFFIXES = (".csv", ".tsv", ".tab")
 
+# Rows with an open quote, and times that a line may be read then: they may cost the square.
+_MOST_OPEN, _MOST_AGAIN = 20, 100
+
 
 def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     """Yield a document for each row; a row may have several lines.
@@ -55,6 +58,11 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
             last = number + len(source.taken) - 1
             item = Unreadable(UserError(f"{row}; read to line {last}: is a quote left open?"))
             source.give_back()
+            if source.n_in_vain > _MOST_OPEN and source.n_given_back > _MOST_AGAIN * number:
+                raise UserError(
+                    f"{path}:{number}: quotes that are never closed in very many rows; is it "
+                    f"{_name(path)}, with quotes doubled inside fields?"
+                )
             rows = csv.reader(source, delimiter=delimiter, strict=True)
         yield item
 
@@ -66,6 +74,7 @@ class _Lines:
         number: of the last line that was taken.
         taken: the lines of the row that is being read.
         wrong: what is wrong with one of them, if something is.
+        n_in_vain, n_given_back: rows, and their lines, that were taken in vain.
     """
 
     def __init__(self, source: Iterator[tuple[int, str | UserError]]) -> None:
@@ -74,6 +83,7 @@ class _Lines:
         self.number = 0
         self.taken: list[tuple[int, str | UserError]] = []
         self.wrong: UserError | None = None
+        self.n_in_vain = self.n_given_back = 0
 
     def __iter__(self) -> "_Lines":
         return self
@@ -94,6 +104,8 @@ class _Lines:
     def give_back(self) -> None:
         """Have all lines of the row but the first read again."""
         self._given_back.extendleft(reversed(self.taken[1:]))
+        self.n_in_vain += 1
+        self.n_given_back += len(self.taken) - 1
 
 
 def _next(rows: Any, source: _Lines, path: Path) -> tuple[list[str] | UserError | None, int]:
