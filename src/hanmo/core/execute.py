@@ -5,9 +5,8 @@ Out: the counts of every task, in task order. Beside the output, ``state_dir`` h
 layout: ``completions/00003`` marks task 3 as done, ``counts/00003.json`` (written before the
 marker) is what it counted, ``errors/00003.txt`` the traceback of a task that failed.
 
-datatrove's ``LocalPipelineExecutor`` runs, marks and skips one task. Where tasks run is an executor
-of `core/executors/`. A task that fails does not stop the others; what failed is raised when they
-are through, and the next run does only what is missing.
+Where tasks run is an executor of `core/executors/`. A task that fails does not stop the others;
+what failed is raised when they are through, and the next run does only what is missing.
 
     counts = run_tasks(partial(tag_part, source, out), 40, workers=8, state_dir=state, title="tag")
 """
@@ -75,7 +74,7 @@ def run_tasks(
         _claim(state_dir, step, n_tasks)
     marked = {path.name for path in remote.children(state_dir / "completions")}
     todo = [rank for rank in range(n_tasks) if _marker(state_dir, rank).name not in marked]
-    run_one = partial(_run_one, step, n_tasks, state_dir)
+    run_one = partial(_run_one, step, state_dir)
     engine = executor or make_executor("local")
     failures: dict[int, Exception] = {}
     done = n_tasks - len(todo)
@@ -137,21 +136,17 @@ def _full_disk(error: Exception) -> bool:
     return getattr(error.__cause__, "errno", None) == errno.ENOSPC
 
 
-def _run_one(step: Step, n_tasks: int, state_dir: Path, rank: int) -> None:
-    """Run one task through datatrove, which marks it as done; keep the traceback of a failure."""
-    from datatrove.executor import LocalPipelineExecutor
-    from loguru import logger
-
+def _run_one(step: Step, state_dir: Path, rank: int) -> None:
+    """Run one task, write its counts and mark it as done; keep the traceback of a failure."""
     marker = _marker(state_dir, rank)
-    if is_remote(state_dir):  # on another machine, or where an earlier run left its own
-        marker.unlink(missing_ok=True)
-        marker.parent.mkdir(parents=True, exist_ok=True)
     with _full_disk_explained(state_dir):
-        pipeline = [partial(_count, step, state_dir)]
-        task = LocalPipelineExecutor(pipeline, tasks=n_tasks, logging_dir=str(state_dir))
-        logger.disable("datatrove")  # else it logs to the console
         try:
-            task._run_for_rank(rank)  # its run() is the loop that we do not want
+            counts = step(rank)
+            write_atomic(state_dir / "counts" / f"{rank:05d}.json", json.dumps(counts))
+            if is_remote(marker):
+                remote.write(marker, b"")
+            else:
+                marker.touch()
         except UserError:
             raise
         except MemoryError as error:
@@ -163,15 +158,6 @@ def _run_one(step: Step, n_tasks: int, state_dir: Path, rank: int) -> None:
             if getattr(error, "errno", None) != errno.ENOSPC:
                 write_atomic(state_dir / "errors" / f"{rank:05d}.txt", traceback.format_exc())
             raise portable(error) from error
-        finally:
-            logger.enable("datatrove")
-    if is_remote(state_dir):  # all that it made is in the store already
-        remote.push(marker, marker)
-
-
-def _count(step: Step, state_dir: Path, data: object, rank: int, world_size: int) -> None:
-    """Be datatrove's pipeline: one step that runs the task and writes its counts."""
-    write_atomic(state_dir / "counts" / f"{rank:05d}.json", json.dumps(step(rank)))
 
 
 def _claim(state_dir: Path, step: Step, n_tasks: int) -> None:

@@ -73,7 +73,7 @@ class _Team:
 def _workers(run_one: RunOne, n: int) -> Iterator[_Team]:
     # forkserver: a fork of a process that has threads (torch, a progress bar) may hang.
     context = get_context("forkserver")
-    context.set_forkserver_preload(["__main__", "datatrove.executor", __name__])
+    context.set_forkserver_preload(["__main__", "hanmo.core.execute", __name__])
     lifeline, held_end = context.Pipe(duplex=False)
 
     def hire() -> _Worker:
