@@ -101,7 +101,7 @@ def _columns(batch: Any) -> Columns:
     ends = starts + lengths if same else starts
     found = Columns(
         texts,
-        batch.column("doc_id").to_pylist(),
+        _unpacked(batch.column("doc_id")),
         n_words,
         np.stack([starts, ends], axis=1),
         {name: ids for name, ids in layers.items() if ids is not None},
@@ -109,6 +109,14 @@ def _columns(batch: Any) -> Columns:
     if not same or _outside(found):
         return columns_of([Sentence.from_row(row) for row in batch.to_pylist()])  # says what
     return found
+
+
+def _unpacked(column: Any) -> list[str]:
+    """Return the strings of a dictionary array: Arrow itself makes each of them anew."""
+    if column.null_count:
+        return list(column.to_pylist())
+    names = column.dictionary.to_pylist()
+    return [names[number] for number in np.asarray(column.indices).tolist()]
 
 
 def _outside(columns: Columns) -> bool:
