@@ -160,6 +160,8 @@ def missing_key(where: str, key: str, present: list[str], flag: str) -> UserErro
 
 def without_surrogates(text: str) -> str:
     """Replace unpaired surrogates, which no encoding can write, with U+FFFD."""
+    if len(text) > MEBIBYTE:  # a copy of it would be large
+        return _SURROGATE.sub("\ufffd", text)
     try:
         text.encode()  # ten times as fast as looking for them
     except UnicodeEncodeError:
