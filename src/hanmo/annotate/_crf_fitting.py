@@ -41,12 +41,15 @@ class Options:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if self.folds < 2 or self.iterations < 2 or min(self.l1, self.l1_segmentation, self.l2) < 0:
-            raise UserError(
-                f"folds {self.folds}, iterations {self.iterations}, l1 {self.l1}, l1_segmentation "
-                f"{self.l1_segmentation}, l2 {self.l2} — expected folds and iterations of 2 or "
-                "more and penalties of 0 or more"
-            )
+        for name, least in (
+            ("folds", 2),
+            ("iterations", 2),
+            ("l1", 0),
+            ("l1_segmentation", 0),
+            ("l2", 0),
+        ):
+            if getattr(self, name) < least:
+                raise UserError(f"{name}: got {getattr(self, name)}, expected {least} or more")
 
 
 class Fitter:

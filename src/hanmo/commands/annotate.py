@@ -13,7 +13,7 @@ would take, before a long run begins:
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import islice
@@ -105,7 +105,7 @@ def run(config: Config) -> dict[str, Any]:
         if config.sample < 1:
             raise UserError(f"--sample: got {config.sample}, expected 1 or more")
         work = _sampling.Work(
-            annotator.annotate,
+            partial(_checked, annotator),
             partial(_write, annotator),
             ROW_GROUP if hasattr(annotator, "columns") else BATCH,
         )
@@ -254,6 +254,12 @@ def _annotated(
             sentence.validate(f"{source}: document {document!r}")
             _count(sentence, counts)
             yield document, sentence
+
+
+def _checked(annotator: Any, texts: Sequence[str]) -> list[Sentence]:
+    """Annotate some sentences, checked as those of a run."""
+    documents = [("of the sample", list(texts))]
+    return [one for _, one in _annotated(annotator, documents, "the sample", Counter())]
 
 
 def _check_text(sentence: Any, text: str | None, where: str) -> None:

@@ -97,7 +97,10 @@ def _enter_aside(
     """Open the folder for dropped documents, which must be as old as the corpus."""
     if config.dropped is None:
         return None
-    aside = stack.enter_context(made(config.dropped, "dropped"))
+    try:
+        aside = stack.enter_context(made(config.dropped, "dropped"))
+    except UserError as error:
+        raise UserError(str(error).replace("--out", "--dropped")) from error.__cause__
     if build.finished and not aside.finished:
         remote.remove_tree(aside.dir)
         raise UserError(

@@ -20,9 +20,10 @@ from hanmo.annotate.silver import Split, split, without, write_sample
 from hanmo.annotate.tagsets import TAGSETS
 from hanmo.annotate.training import Options
 from hanmo.core import registry
-from hanmo.core.artifact import OtherSettingsError, refuse_inside
+from hanmo.core.artifact import OtherSettingsError
 from hanmo.core.errors import UserError, nearest
 from hanmo.core.log import say
+from hanmo.core.outputs import refuse_inside
 
 ANNOTATORS, COMMANDS = "hanmo.annotate.annotators", "hanmo.commands"
 LAYERS = tuple(TAGSETS)

@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from hanmo.core.executor import end_all_jobs
 from hanmo.core.files import parsed, sha256, sync_folder, write_atomic, write_json
 from hanmo.core.identity import NOT_CONTENT, Tolerance, differences, how_settings, plain
 from hanmo.core.lock import exclusive
+from hanmo.core.outputs import refuse_inside, refuse_other_kind
 from hanmo.core.urls import is_remote, shown, url_of
 
 FORMAT_VERSION = 1
@@ -138,20 +139,6 @@ def _built(
             write_atomic(partial / STATE / _REFUSED, "")
         raise
     _finish(build, identity, out)
-
-
-def refuse_inside(out: Path, inputs: Iterable[Path]) -> None:
-    """Refuse a folder to make that is an input, or holds one: it would be replaced.
-
-    Raises:
-        UserError: it is so.
-    """
-    place = out.resolve()
-    for path in inputs:
-        if path.resolve().is_relative_to(place):
-            raise UserError(
-                f"{out}: holds the input {path}, which it replaces; choose another --out"
-            )
 
 
 def digest(path: Path) -> str:
@@ -272,6 +259,8 @@ def _already_there(out: Path, identity: dict[str, Any], overwrite: bool, free: T
             )
         return False
     if overwrite:
+        if is_ours(out):
+            refuse_other_kind(out, parsed(remote.fetched(out / MANIFEST))["kind"], identity["kind"])
         return False
     manifest = read_manifest(out)
     made = {name: getattr(manifest, name) for name in identity}

@@ -11,6 +11,7 @@ Each is a step for `run_tasks`; they leave arrays in the folder of the chunks:
   earlier one has; `kept_ids.jsonl`.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +23,15 @@ from hanmo.core.remote import fetched
 from hanmo.corpus.dedup import first_equal, grouped, united
 from hanmo.corpus.near import matches, read_band
 from hanmo.corpus.paragraphs import SLICES, repeated_in_slice, shortened
-from hanmo.corpus.spool import Index, Options, ids_path, save_array
+from hanmo.corpus.spool import (
+    Index,
+    Options,
+    ids_path,
+    lines_at,
+    name_hash,
+    numbered,
+    save_array,
+)
 
 # Why a document that passed the filters is not in the corpus; the number is stored.
 REASONS = ("", "duplicate", "near-duplicate", "repeated-elsewhere")
@@ -83,8 +92,9 @@ def divide(
     starts[: min(1, len(starts) - 1)] = 0
     _save_chunk_places(folder, indexes)
     save_array(folder / "starts.npy", starts)
-    again = repeated_ids(np.concatenate([index.names for index in indexes]), keep)
-    save_array(folder / "again.npy", again)
+    names = np.concatenate([index.names for index in indexes])
+    again = repeated_ids(names, keep)
+    save_array(folder / "again.npy", with_free_numbers(folder, again, names))
     if with_ids:
         _save_kept_ids(n_groups, folder, indexes)
     return {
@@ -115,6 +125,30 @@ def repeated_ids(names: NDArray[np.uint64], keep: NDArray[np.bool_]) -> NDArray[
     later = place_in_group > 0
     found = np.stack([places[order[later]], place_in_group[later] + 1], axis=1)
     return found[np.argsort(found[:, 0])]
+
+
+def with_free_numbers(
+    folder: Path, again: NDArray[np.int64], names: NDArray[np.uint64]
+) -> NDArray[np.int64]:
+    """Raise the numbers of `repeated_ids` until no document has an id such as `x#2` already."""
+    taken = np.sort(names)
+    given: set[int] = set()
+    following: dict[str, int] = {}
+    chosen = again.copy()
+    for row, (_, line) in enumerate(lines_at(folder, again[:, 0])):
+        name = json.loads(line)["id"]
+        number = following.get(name, 2)
+        while (found := name_hash(numbered(name, number))) in given or _is_in(taken, found):
+            number += 1
+        given.add(found)
+        following[name] = number + 1
+        chosen[row, 1] = number
+    return chosen
+
+
+def _is_in(ascending: NDArray[np.uint64], value: int) -> bool:
+    at = int(np.searchsorted(ascending, np.uint64(value)))
+    return at < len(ascending) and int(ascending[at]) == value
 
 
 def _without_repeated(

@@ -8,6 +8,7 @@ are the file's name and the number of the document in it, from 0, or what the id
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hanmo.core import registry
 from hanmo.core.errors import UserError
@@ -62,17 +63,26 @@ def read_documents(file: InputFile, options: ReadOptions) -> Iterator[Document |
     """
     number = 0
     for item in registry.member(READERS, file.format, "read")(file.path, options):
+        _check(item, file)
         if isinstance(item, Unreadable):
             yield item
             number += item.n
             continue
-        if not isinstance(item, Row):
-            raise UserError(
-                f"{file.path}: the reader {file.format} gave {type(item).__name__}; expected "
-                "Row(key, text) or Unreadable(error) of hanmo.corpus.reading"
-            )
         name = f"{file.name}-{number}" if item.key is None else without_surrogates(item.key)
         yield Document(name, without_surrogates(item.text), file.source)
         number += 1
     if number == 0:
         raise UserError(f"{file.path}: no document in it (empty file); fill it or leave it out")
+
+
+def _check(item: Any, file: InputFile) -> None:
+    """Refuse what a reader of somebody's gives against its contract."""
+    if isinstance(item, Row) and isinstance(item.text, str) and isinstance(item.key, str | None):
+        return
+    if isinstance(item, Unreadable) and isinstance(item.error, UserError) and item.n >= 1:
+        return
+    raise UserError(
+        f"{file.path}: the reader {file.format} gave {repr(item)[:60]}; expected Row(key, text) "
+        "with a text and an id or None, or Unreadable(error, n) with a UserError and n of 1 or "
+        "more, of hanmo.corpus.reading"
+    )

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from hanmo.core import registry, remote
-from hanmo.core.artifact import MANIFEST, is_ours, read_manifest
+from hanmo.core.artifact import MANIFEST, STATE, is_ours, read_manifest
 from hanmo.core.errors import UserError
 from hanmo.core.files import COMPRESSIONS, format_suffix, stem
 from hanmo.core.urls import is_remote, stored_names
@@ -134,6 +134,19 @@ def _expand(path: Path, refuse: Refuse) -> list[tuple[Path, Path]]:
                 UserError(
                     f"{path / made}: a folder of kind {kind!r} that hanmo made, among the raw text "
                     f"of {path}; move it away"
+                ),
+            )
+            shown = [file for file in shown if not file.is_relative_to(made)]
+    for made in {
+        above for file in shown for above in file.parents if above.suffix == remote.PARTIAL
+    }:
+        if remote.exists(path / made / STATE):
+            refuse(
+                path / made,
+                made,
+                UserError(
+                    f"{path / made}: what an interrupted command left, among the raw text of "
+                    f"{path}; run that command again, or move it away"
                 ),
             )
             shown = [file for file in shown if not file.is_relative_to(made)]

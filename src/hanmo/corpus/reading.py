@@ -144,8 +144,9 @@ def string_of(record: Mapping[str, Any], key: str, flag: str, where: str) -> str
         return str(value)
     if not isinstance(value, str):
         raise UserError(
-            f"{where}: key {key!r} holds {type(value).__name__}, expected a string; mend the "
-            f"record or name another key with {flag}"
+            f"{where}: key {key!r} holds {type(value).__name__}, expected a string"
+            f"{' or a whole number' if flag == '--id-key' else ''}; mend the record or name "
+            f"another key with {flag}"
         )
     return value
 

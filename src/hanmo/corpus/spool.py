@@ -161,7 +161,7 @@ class _IndexWriter:
 
     def add(self, document: Document) -> None:
         self._digests += text_digest(document.text)
-        self._names += hashlib.blake2b(document.id.encode(), digest_size=8).digest()
+        self._names += name_hash(document.id).to_bytes(8, "little")
         self._lengths.append(len(document.text))
         if self._bands is not None:
             self._bands.add(document.text)
@@ -198,6 +198,16 @@ class Index:
         """Read the index of a group."""
         with np.load(io.BytesIO(read_bytes(folder / f"{group:06d}.npz"))) as arrays:
             return cls(*(arrays[field.name] for field in fields(cls)))
+
+
+def name_hash(name: str) -> int:
+    """Return the number of 64 bits that stands for an id."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
+
+
+def numbered(name: str, number: int) -> str:
+    """Return the id of a document whose own an earlier one has."""
+    return f"{name}#{number}"
 
 
 def ids_path(folder: Path, group: int) -> Path:

@@ -17,7 +17,7 @@ from hanmo.core.files import write_atomic
 from hanmo.core.parts import part_name
 from hanmo.core.remote import fetched
 from hanmo.corpus.choosing import DUPLICATE, NEAR, REASONS
-from hanmo.corpus.spool import Chunks, Options, compress, line_of, lines_at
+from hanmo.corpus.spool import Chunks, Options, compress, line_of, lines_at, numbered
 
 PART_SUFFIX = ".jsonl.zst"
 Change: TypeAlias = Callable[[int, bytes], bytes]  # number of a document, its line → its line
@@ -83,7 +83,7 @@ def _renamer(folder: Path) -> Change:
         if place not in numbers:
             return line
         record = json.loads(line)
-        record["id"] = f"{record['id']}#{numbers[place]}"
+        record["id"] = numbered(record["id"], numbers[place])
         return line_of(record)
 
     return rename
@@ -115,6 +115,7 @@ class _KeptIds:
         self._roots = np.load(fetched(folder / "roots.npy"), mmap_mode="r")
         self._numbers = np.load(fetched(folder / "kept_numbers.npy"), mmap_mode="r")
         self._ends = np.load(fetched(folder / "kept_ends.npy"), mmap_mode="r")
+        self._again = dict(np.load(fetched(folder / "again.npy")).tolist())
         self._stream = fetched(folder / "kept_ids.jsonl").open("rb")
 
     def __enter__(self) -> "_KeptIds":
@@ -125,7 +126,9 @@ class _KeptIds:
 
     def of(self, place: int) -> Any:
         """Return the id of the document kept for the one at a place."""
-        at = int(np.searchsorted(self._numbers, self._roots[place]))
+        root = int(self._roots[place])
+        at = int(np.searchsorted(self._numbers, root))
         begin = int(self._ends[at - 1]) if at else 0
         self._stream.seek(begin)
-        return json.loads(self._stream.read(int(self._ends[at]) - begin))
+        name = json.loads(self._stream.read(int(self._ends[at]) - begin))
+        return numbered(name, self._again[root]) if root in self._again else name

@@ -89,3 +89,16 @@ def test_an_output_over_its_input(corpus: Path) -> None:
     with pytest.raises(UserError, match="holds the input"):
         run(Config([corpus], corpus, annotator="jieba", overwrite=True))
     assert (corpus / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [("made[1:]", "the annotator returned"), ("texts", "str"), ("made[::-1]", "returned")],
+)
+def test_a_sample_is_checked_as_a_run_is(
+    returned: str, told: str, corpus: Path, tmp_path: Path
+) -> None:
+    code = tmp_path / "mine.py"
+    code.write_text(PLUGIN.format(returned=returned), encoding="utf-8")
+    with pytest.raises(UserError, match=told):
+        run(Config([corpus], None, annotator=str(code), sample=2))

@@ -216,5 +216,5 @@ def test_too_little_data_is_refused(files: tuple[Path, Path], tmp_path: Path) ->
 
 
 def test_bad_options_are_refused() -> None:
-    with pytest.raises(UserError, match="folds 1"):
+    with pytest.raises(UserError, match="folds: got 1"):
         Options(folds=1)

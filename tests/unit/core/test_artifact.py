@@ -582,3 +582,13 @@ def test_a_manifest_is_parsed_once_and_a_changed_one_again(
     manifest.write_text(json.dumps(raw))
     with pytest.raises(UserError, match="expected"):
         checked(tmp_path / "out" / "a.txt")
+
+
+def test_overwrite_replaces_its_own_kind_only(tmp_path: Path) -> None:
+    with building(tmp_path / "out", kind="model", config={}) as build:
+        (build.dir / "weights").write_text("dear")
+    with pytest.raises(UserError, match=r"a folder of kind 'model', and this makes .* 'corpus'"):
+        make(tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out" / "weights").read_text() == "dear"
+    (tmp_path / "out" / "manifest.json").write_text("{")  # damaged: nobody's
+    assert make(tmp_path / "out", overwrite=True).counts == {"files": 2}

@@ -80,3 +80,14 @@ def test_what_is_left_out_is_named_by_its_place(raw: Path, monkeypatch: pytest.M
         names = ["B/x.txt", "A/README.md", "B/README.md"]
         assert [name for _, name in told] == (["README.md"] if folder.suffix else names)
         assert all(path.name == Path(name).name for path, name in told)
+
+
+def test_what_an_interrupted_command_left_is_no_raw_text(raw: Path) -> None:
+    left = raw / "deep" / "corpus.partial"
+    (left / ".state").mkdir(parents=True)
+    (left / "part-00000.jsonl").write_text("")
+    with pytest.raises(UserError, match=r"corpus\.partial: what an interrupted command left"):
+        find_inputs([raw])
+    told: list[str] = []
+    assert len(find_inputs([raw], unknown=lambda path, *_: told.append(path.name))) == 3
+    assert told == ["corpus.partial"]

@@ -169,8 +169,10 @@ def {name}(path, options):
     ("name", "item", "told"),
     [
         ("red", "Row(None, '一')", "the module has no 'read'; see CONTRIBUTING.md"),
-        ("read", "(None, '一')", r"a\.x: the reader .* gave tuple; expected Row"),
-        ("read", "7", r"a\.x: the reader .* gave int; expected Row"),
+        ("read", "(None, '一')", r"a\.x: the reader .* gave \(None.*; expected Row"),
+        ("read", "Row(5, '一')", r"a\.x: the reader .* gave Row\(key=5.*; expected Row"),
+        ("read", "Row('a', b'x')", r"a\.x: the reader .* gave Row.*; expected Row"),
+        ("read", "7", r"a\.x: the reader .* gave 7; expected Row"),
     ],
 )
 def test_a_reader_that_breaks_its_contract(name: str, item: str, told: str, tmp_path: Path) -> None:

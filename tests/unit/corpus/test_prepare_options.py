@@ -395,3 +395,37 @@ def test_large_files_are_told(
     run(Config([tmp_path / "raw"], tmp_path / "out", workers=2))
     said = capsys.readouterr().err
     assert "1 files of" in said and "b.jsonl" in said
+
+
+def test_an_added_number_is_no_other_documents_id(tmp_path: Path) -> None:
+    names = ["x", "x", "x#2", "x", "x#2", "y"]
+    lines = [
+        json.dumps({"id": name, "text": f"第{number}个，{OTHER}"}, ensure_ascii=False)
+        for number, name in enumerate(names)
+    ]
+    again = json.dumps({"id": "z", "text": f"第3个，{OTHER}"}, ensure_ascii=False)
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join([*lines, again]), encoding="utf-8")
+    out, dropped = tmp_path / "out", tmp_path / "dropped"
+    counts = run(Config([path], out, id_key="id", dropped=dropped))
+    found = [d["id"] for d in documents(out)]
+    assert found == ["x", "x#3", "x#2", "x#4", "x#2#2", "y"]
+    assert counts["repeated_ids"] == 3
+    assert [(d["id"], d["kept"]) for d in documents(dropped, "repeated-*")] == [("z", "x#4")]
+
+
+@given(st.lists(st.sampled_from(["x", "x#2", "x#3", "x#2#2", "y"]), min_size=1, max_size=9))
+@settings(deadline=None, max_examples=15)
+def test_ids_of_a_corpus_are_unique(tmp_path_factory, names: list[str]) -> None:
+    folder = tmp_path_factory.mktemp("ids")
+    lines = [
+        json.dumps({"id": name, "text": f"第{number}个，{OTHER}"}, ensure_ascii=False)
+        for number, name in enumerate(names)
+    ]
+    (folder / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    run(Config([folder / "a.jsonl"], folder / "out", id_key="id"))
+    found = [d["id"] for d in documents(folder / "out")]
+    assert len(set(found)) == len(names)
+    assert all(
+        one == name or one.startswith(f"{name}#") for one, name in zip(found, names, strict=True)
+    )
