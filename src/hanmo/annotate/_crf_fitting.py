@@ -6,13 +6,14 @@ L1 penalty: no randomness, so the same data give the same bytes, and most weight
 Example: ``Fitter(Options(), scratch).fit(rows, labels, folder / "pos.crfsuite")``
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hanmo.annotate._crf_features import Row
 from hanmo.core.errors import UserError
+from hanmo.core.log import Progress
 
 Labels = Sequence[str | None]
 
@@ -52,6 +53,19 @@ class Options:
                 raise UserError(f"{name}: got {getattr(self, name)}, expected {least} or more")
 
 
+def _trainer(pycrfsuite: Any, settings: Mapping[str, float]) -> Any:
+    """Return CRFsuite's trainer, which tells `bar` of its iterations."""
+
+    class Trainer(pycrfsuite.Trainer):  # type: ignore[misc]
+        bar: Progress
+
+        def message(self, message: str) -> None:
+            if "Iteration #" in message:
+                self.bar.advance()
+
+    return Trainer("lbfgs", settings, verbose=False)
+
+
 class Fitter:
     """Fits taggers with the options' penalties."""
 
@@ -77,12 +91,14 @@ class Fitter:
             "c2": options.l2,
             "max_iterations": options.iterations if path else options.iterations // 2,
         }
-        trainer = pycrfsuite.Trainer("lbfgs", settings, verbose=False)
+        trainer = _trainer(pycrfsuite, settings)
         for sentence_rows, sentence_labels in zip(rows, labels, strict=True):
             trainer.append(sentence_rows, sentence_labels)
         self._n_helpers += 1
         target = path or self._scratch / f"{self._n_helpers}.crfsuite"
-        trainer.train(str(target))
+        with Progress("fit", settings["max_iterations"], "iterations") as bar:
+            trainer.bar = bar
+            trainer.train(str(target))
         tagger = pycrfsuite.Tagger()
         tagger.open(str(target))
         return tagger
