@@ -33,7 +33,7 @@ class Work:
     """What a real run does, to be measured.
 
     Attributes:
-        annotate: Annotates sentences.
+        annotate: Annotates sentences, and checks them.
         write: Annotates and checks the sentences of documents and writes them as a part: path,
             documents, what messages call their source, counts.
         batch: Sentences that are annotated at a time.
@@ -112,8 +112,6 @@ def _measured(
     start = time.perf_counter() - begin
     made = work.annotate([drawn[at][1] for at in shown])
     found = [(drawn[at][0], one) for at, one in zip(shown, made, strict=True)]
-    for name, one in found:
-        one.validate(f"document {name!r}")
     with (
         tempfile.TemporaryDirectory() as folder,
         Progress("measure the speed", None, "sentences") as bar,

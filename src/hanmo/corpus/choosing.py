@@ -114,28 +114,27 @@ def repeated_ids(names: NDArray[np.uint64], keep: NDArray[np.bool_]) -> NDArray[
         keep: bool [N].
 
     Returns:
-        int64 [A, 2], ascending: the document, and its place among those of its id, from 2.
+        int64 [A], ascending: numbers of documents.
     """
     places = np.flatnonzero(keep)
     if not len(places):
-        return np.zeros((0, 2), dtype=np.int64)
+        return places
     order, opens = grouped(names[places].reshape(-1, 1))
-    at = np.arange(len(order))
-    place_in_group = at - np.maximum.accumulate(np.where(opens, at, 0))
-    later = place_in_group > 0
-    found = np.stack([places[order[later]], place_in_group[later] + 1], axis=1)
-    return found[np.argsort(found[:, 0])]
+    return np.sort(places[order[~opens]])
 
 
 def with_free_numbers(
     folder: Path, again: NDArray[np.int64], names: NDArray[np.uint64]
 ) -> NDArray[np.int64]:
-    """Raise the numbers of `repeated_ids` until no document has an id such as `x#2` already."""
+    """Return the documents that `repeated_ids` found, each with a number for its id: int64 [A, 2].
+
+    It is 2, 3, … for those of one id, without the numbers of ids such as `x#2` that are there.
+    """
     taken = np.sort(names)
     given: set[int] = set()
     following: dict[str, int] = {}
-    chosen = again.copy()
-    for row, (_, line) in enumerate(lines_at(folder, again[:, 0])):
+    chosen = np.stack([again, np.zeros_like(again)], axis=1)
+    for row, (_, line) in enumerate(lines_at(folder, again)):
         name = json.loads(line)["id"]
         number = following.get(name, 2)
         while (found := name_hash(numbered(name, number))) in given or _is_in(taken, found):
