@@ -19,7 +19,10 @@ from hanmo.core.artifact import building
 from hanmo.data.batches import collate
 from hanmo.data.draws import Draws
 from hanmo.data.ragged import Array, Sequences, join
+from hanmo.model.checkpoint import save_model
 from hanmo.model.config import EncoderConfig, hugging_face_config
+from hanmo.model.encoder import initialise
+from hanmo.model.masked_lm import MaskedLm
 from hanmo.model.trainable import Batch
 from hanmo.objectives._objective import Objective, Vocabulary, with_resources
 from hanmo.text.tokenizer import Tokenizer
@@ -73,6 +76,8 @@ def random_sequence(
 
 def options_of(objective: str, folder: Path) -> dict[str, Any]:
     """Options that an objective cannot do without."""
+    if objective == "distill":
+        return {"teacher": (make_teacher(folder / "teacher"),), "temperature": 1.0}
     if objective != "mac":
         return {}
     path = folder / "synonyms.txt"
@@ -82,6 +87,20 @@ def options_of(objective: str, folder: Path) -> dict[str, Any]:
         lines = [f"Aa01A{i:02d}= {' '.join(group)}" for i, group in enumerate(groups)]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return {"synonyms": str(path)}
+
+
+def make_teacher(
+    folder: Path, config: EncoderConfig = TINY, *, seed: int = 9, vocab: Sequence[str] = VOCAB
+) -> Path:
+    """A masked LM that is sure of its answers, with a head that looks trained."""
+    if not (folder / "config.json").exists():
+        model = MaskedLm(dataclasses.replace(config, vocab_size=len(vocab)))
+        generator = torch.Generator().manual_seed(seed)
+        initialise(model, 0.3, generator)
+        with torch.no_grad():
+            model.cls.predictions.bias.normal_(std=6.0, generator=generator)
+        save_model(folder, model, tokenizer=Tokenizer(vocab))
+    return folder
 
 
 def shape_for(objective: str) -> EncoderConfig:

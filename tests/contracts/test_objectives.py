@@ -73,7 +73,7 @@ def assert_same(one: Corrupted, two: Corrupted) -> None:
 
 
 def test_options_are_frozen_documented_and_have_defaults(name: str, objective: Any) -> None:
-    documented = type(objective).__doc__ or ""
+    documented = "".join(one.__doc__ or "" for one in type(objective).__mro__)
     for option in dataclasses.fields(objective):
         assert f"\n        {option.name}: " in documented
         with pytest.raises(dataclasses.FrozenInstanceError):

@@ -39,7 +39,9 @@ class Flag:
 def flags_of(config: type) -> list[Flag]:
     """Return the settings that a dataclass describes, `options` left out."""
     hints = typing.get_type_hints(config)
-    helps = _attribute_help(config.__doc__ or "")
+    helps: dict[str, str] = {}
+    for one in reversed(config.__mro__):  # a dataclass may add fields to another's
+        helps |= _attribute_help(one.__doc__ or "")
     flags = []
     for field in dataclasses.fields(config):
         if field.name == "options":

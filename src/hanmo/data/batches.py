@@ -6,7 +6,9 @@ sequences in all:
     input_ids, token_type_ids, position_ids   int64 [R, L]   (and whatever else `inputs` names)
     sequence_ids                              int32 [R, L]   0 = padding, k = k-th of its row
     positions                                 int64 [M]      row * L + column
-    one array for each name in `targets`      int64 [M]      (floating point stays as it is)
+    one array for each name in `targets`      int64 [M]      (floating point stays as it is;
+                                                             those that begin with "asked/" have
+                                                             several numbers a position: [M, …])
     firsts, partners                          int64 [S]      place of the first piece of a sequence
                                                              and its `partners`, where there are any
     count/<name>                              int64 []       what the objective counted
@@ -30,6 +32,7 @@ from hanmo.data.ragged import Array, Corrupted, IntArray, ranges
 ROW_STEP = 8
 _OWN_NAMES = frozenset({"position_ids", "sequence_ids", "positions", "firsts", "partners"})
 COUNT = "count/"
+ASKED = "asked/"
 _OF_SEQUENCES = ("firsts", "partners")
 
 
@@ -120,8 +123,8 @@ def collate(
     shape = (places.n_rows, places.row_length)
 
     def spread(values: Array, fill: int, dtype: DTypeLike) -> Array:
-        out = np.full(shape, fill, dtype=dtype)
-        out.reshape(-1)[flat] = values
+        out = np.full((*shape, *values.shape[1:]), fill, dtype=dtype)
+        out.reshape(-1, *values.shape[1:])[flat] = values
         return out
 
     arrays = {
@@ -159,14 +162,14 @@ def split(arrays: Mapping[str, Array], n: int) -> list[dict[str, Array]]:
         return [dict(arrays)]
     bounds = [n_rows * part // n for part in range(n + 1)]
     rows = {name: arrays[name] // length for name in ("positions", "firsts") if name in arrays}
-    parts = []
+    parts: list[dict[str, Array]] = []
     for begin, end in itertools.pairwise(bounds):
         here = {name: (begin <= row) & (row < end) for name, row in rows.items()}
         part = {
             name: array
             if not array.ndim
             else array[begin:end]
-            if array.ndim > 1
+            if array.ndim > 1 and not name.startswith(ASKED)
             else array[here["firsts" if name in _OF_SEQUENCES else "positions"]]
             for name, array in arrays.items()
             if array.ndim or not begin  # counts go to the first part

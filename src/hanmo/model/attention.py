@@ -27,7 +27,11 @@ _NEVER = -1e4  # a score that leaves nothing of its piece
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention; the three projections run as one matrix product."""
+    """Multi-head attention; the three projections run as one matrix product.
+
+    Attributes:
+        kept: takes the queries, keys and values of a forward pass, if somebody wants them.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -37,6 +41,7 @@ class SelfAttention(nn.Module):
         self.key = nn.Linear(h, h)
         self.value = nn.Linear(h, h)
         self.dropout = config.attention_probs_dropout_prob
+        self.kept: list[Tensor] | None = None
 
     def forward(self, x: Tensor, layout: Layout, asked: Tensor | None = None) -> Tensor:
         """Attend within sequences: [N, H] → [N, H], or [M, H] at the asked places."""
@@ -45,6 +50,8 @@ class SelfAttention(nn.Module):
         qkv = F.linear(x, weight, offset)
         # No -1 for the heads' width: a process may have no pieces in a part of a step.
         qkv = qkv.view(len(x), 3, self.n_heads, x.shape[1] // self.n_heads)
+        if self.kept is not None:
+            self.kept.append(qkv)
         dropout = self.dropout if self.training else 0.0
         way = way_of(qkv, dropout)
         if way == "rows":

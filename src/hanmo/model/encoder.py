@@ -12,6 +12,11 @@ Shapes: R rows, L length, N real pieces (N ≤ R·L), M asked positions, H hidde
 D = H / A.
 """
 
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -101,12 +106,47 @@ class Layer(nn.Module):
         return self.output(self.intermediate(x), x)
 
 
+@dataclasses.dataclass(slots=True)
+class Seen:
+    """What the layers of a forward pass computed on the way, for whoever watches.
+
+    Attributes:
+        hidden: layer → [N, H], its output; 0 is what goes into the first one.
+        attention: layer, from 1 → [N, 3, A, D], its queries, keys and values.
+    """
+
+    hidden: dict[int, Tensor] = dataclasses.field(default_factory=dict)
+    attention: dict[int, Tensor] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Watched:
+    """Which layers are watched, and what was seen of them in the latest forward pass."""
+
+    hidden: frozenset[int]
+    attention: frozenset[int]
+    seen: Seen
+
+    def before(self, number: int, attention: SelfAttention, x: Tensor) -> None:
+        """Layer `number` + 1 is about to run on `x`."""
+        if number in self.hidden:
+            self.seen.hidden[number] = x
+        attention.kept = [] if number + 1 in self.attention else None
+
+    def after(self, number: int, attention: SelfAttention) -> None:
+        """It has run."""
+        if attention.kept:
+            self.seen.attention[number + 1] = attention.kept[0]
+        attention.kept = None
+
+
 class Layers(nn.Module):
     """The stack, under the name `encoder.layer`.
 
     Attributes:
         recompute: keep of each layer only its input, and run it again in the backward pass: a third
             more work for a fraction of the memory, the same numbers.
+        watched: where what these layers compute is put down, if anybody watches.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -114,16 +154,27 @@ class Layers(nn.Module):
         self.layer = nn.ModuleList(Layer(config) for _ in range(config.num_distinct_layers))
         self.depth = config.num_hidden_layers
         self.recompute = False
+        self.watched: Watched | None = None
 
     def forward(self, x: Tensor, layout: Layout, asked: Tensor | None = None) -> Tensor:
         """[N, H] → [N, H], or [M, H]."""
+        watched = self.watched
+        # A layer that is watched computes everything, the last one too.
+        in_full = watched is not None and self.depth in watched.hidden
         for number in range(self.depth):
-            layer = self.layer[number % len(self.layer)]  # ALBERT: the same one again
-            wanted = asked if number == self.depth - 1 else None
+            layer: Any = self.layer[number % len(self.layer)]  # ALBERT: the same one again
+            wanted = asked if number == self.depth - 1 and not in_full else None
+            if watched is not None:
+                watched.before(number, layer.attention.self, x)
             if self.recompute and self.training:
                 x = checkpoint(layer, x, layout, wanted, use_reentrant=False)
             else:
                 x = layer(x, layout, wanted)
+            if watched is not None:
+                watched.after(number, layer.attention.self)
+        if watched is not None and in_full:
+            watched.seen.hidden[self.depth] = x
+            return x if asked is None else x.index_select(0, layout.among_real(asked))
         return x
 
 
@@ -137,6 +188,21 @@ class Encoder(nn.Module):
         if config.projects:
             self.embeddings_project = nn.Linear(config.embedding_width, config.hidden_size)
         self.encoder = Layers(config)
+
+    @contextlib.contextmanager
+    def watching(self, hidden: Iterable[int] = (), attention: Iterable[int] = ()) -> Iterator[Seen]:
+        """Put down what these layers compute in a forward pass within.
+
+        Args:
+            hidden: layers whose outputs are wanted; 0 is what goes into the first one.
+            attention: layers whose queries and keys are wanted, from 1.
+        """
+        watched = Watched(frozenset(hidden), frozenset(attention), Seen())
+        self.encoder.watched = watched if watched.hidden or watched.attention else None
+        try:
+            yield watched.seen
+        finally:
+            self.encoder.watched = None
 
     def forward(  # noqa: PLR0917 - in the order of `Batch.inputs`
         self,

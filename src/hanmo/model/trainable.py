@@ -17,7 +17,11 @@ from torch import Tensor, nn
 
 from hanmo.model.layout import Layout
 
-REAL_PIECES = "input_ids"  # the name in `Batch.totals` of the number of real pieces
+# Names in `Batch.totals` of how many there are in the whole step: real pieces, sequences, asked
+# positions, and pairs of pieces of one sequence.
+REAL_PIECES, SEQUENCES, POSITIONS, PAIRS = "input_ids", "sequence_ids", "positions", "pairs"
+# Targets that say something of every asked position in several numbers, [M, …], begin with this.
+ASKED = "asked/"
 _COUNT = "count/"  # as `data.batches.collate` names them
 # Arrays of a batch that are no targets.
 _INPUTS = frozenset(
@@ -40,7 +44,7 @@ class Batch:
             of that loss.
         totals: name → number of targets of the whole step, which a loss divides by: the losses of
             a step's parts then add up to the loss of the step, however it is cut; under
-            `REAL_PIECES` its number of real pieces.
+            `REAL_PIECES`, `SEQUENCES`, `POSITIONS` and `PAIRS` how many of these it has.
         n_pieces: number of real (non-padding) pieces.
         layout: where the real pieces are, and who may attend to whom.
         firsts: [S] flat indices of the sequences' first pieces, where something is asked about
@@ -100,8 +104,17 @@ class Batch:
 def totals_of(arrays: Mapping[str, Any]) -> dict[str, int]:
     """Return the `Batch.totals` of a loader's arrays, taken as a whole step."""
     targets = {key: array for key, array in arrays.items() if array.ndim and key not in _INPUTS}
-    totals = {key: count_targets(array) for key, array in targets.items()}
-    return totals | {REAL_PIECES: int(np.count_nonzero(arrays["sequence_ids"]))}
+    totals = {key: count_targets(array) for key, array in targets.items() if array.ndim == 1}
+    real = np.flatnonzero(arrays["sequence_ids"])
+    # Each sequence lies in one run, whose positions begin at 0.
+    starts = np.flatnonzero(arrays["position_ids"].reshape(-1)[real] == 0)
+    lengths = np.diff(np.append(starts, len(real)))
+    return totals | {
+        REAL_PIECES: len(real),
+        SEQUENCES: len(starts),
+        POSITIONS: len(arrays["positions"]),
+        PAIRS: int((lengths**2).sum()),
+    }
 
 
 def count_targets(array: NDArray[Any]) -> int:

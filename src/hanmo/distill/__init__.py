@@ -1,0 +1,1 @@
+"""Distillation: students that learn from what teachers say of the same batch."""

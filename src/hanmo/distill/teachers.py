@@ -1,0 +1,143 @@
+"""Teachers: what is asked of them for a batch, live or from what they said before.
+
+    answer = teacher.answer(batch, watched)      # LiveTeacher, StoredTeacher
+    answer.rows(0, 512)                          # logits of the first asked positions
+    answer.seen.hidden[4]                        # [N, H_T]
+
+Shapes: N places of real pieces, M asked positions, E embeddings, V vocabulary.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hanmo.core.errors import UserError
+from hanmo.distill.soft import Rows, Scores
+from hanmo.model import checkpoint
+from hanmo.model.config import EncoderConfig, read_config
+from hanmo.model.encoder import Encoder, Seen
+from hanmo.model.masked_lm import MaskedLm
+from hanmo.model.mlm_head import judge
+from hanmo.model.trainable import Batch, Outputs
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Watch:
+    """Layers of a model that somebody wants to see."""
+
+    hidden: frozenset[int] = frozenset()
+    attention: frozenset[int] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What a teacher says of a batch.
+
+    Attributes:
+        seen: of the watched layers.
+        outputs: of its heads; None where they were stored.
+        rows: logits of the vocabulary at the asked positions; None where nobody scores pieces.
+    """
+
+    seen: Seen
+    outputs: Outputs | None = None
+    rows: Rows | None = None
+
+
+class Teacher(Protocol):
+    """Somebody who has answers; no part of the module that is trained."""
+
+    config: EncoderConfig
+
+    def answer(self, batch: Batch, watch: Watch) -> Answer:
+        """Say what it thinks of a batch; without gradients."""
+        ...
+
+    def apply(self, move: Callable[[nn.Module], Any]) -> None:
+        """Do to its model, if it has one here, what is done to the student: move to a device."""
+        ...
+
+
+class LiveTeacher:
+    """A model that runs on every batch, in evaluation mode.
+
+    Args:
+        model: a `Trainable`, or an encoder alone, of which only layers can be asked.
+        top_k: keep only the most likely pieces of each row, as stored answers do.
+    """
+
+    def __init__(self, model: nn.Module, *, top_k: int | None = None) -> None:
+        self._model = model.eval().requires_grad_(requires_grad=False)
+        self._top_k = top_k
+        encoder: Any = model if isinstance(model, Encoder) else model.encoder
+        self._encoder: Encoder = encoder
+        self.config: EncoderConfig = encoder.config
+
+    def apply(self, move: Callable[[nn.Module], Any]) -> None:
+        """Move the model."""
+        move(self._model)
+
+    @torch.no_grad()
+    def answer(self, batch: Batch, watch: Watch) -> Answer:
+        """Run the model."""
+        model: Any = self._model
+        with self._encoder.watching(watch.hidden, watch.attention) as seen:
+            if model is self._encoder:
+                model(*batch.inputs, batch.positions, batch.layout)
+                return Answer(seen)
+            outputs = model.outputs(batch)
+        if not isinstance(model, MaskedLm):
+            return Answer(seen, outputs)
+        return Answer(seen, outputs, self._rows(model, outputs.at_positions))
+
+    def _rows(self, model: MaskedLm, at_positions: Tensor) -> Rows:
+        embedding, bias = (
+            model.encoder.embeddings.word_embeddings.weight,
+            model.cls.predictions.bias,
+        )
+        dtype = at_positions.dtype
+
+        def rows(begin: int, end: int) -> Scores:
+            logits = F.linear(at_positions[begin:end], embedding.to(dtype), bias.to(dtype))
+            if self._top_k is None:
+                return Scores(logits)
+            best = logits.float().topk(min(self._top_k, logits.shape[1]))
+            return Scores(best.values, best.indices)
+
+        return rows
+
+
+def load_teacher(folder: Path, *, head: bool, top_k: int | None = None) -> LiveTeacher:
+    """Load a teacher that predicts pieces.
+
+    Args:
+        folder: a model folder of any family.
+        head: its masked-LM head is needed; else its encoder alone is loaded.
+        top_k: see `LiveTeacher`.
+
+    Raises:
+        UserError: no model there, or a masked-LM head that is missing or was never trained.
+    """
+    if not head:
+        return LiveTeacher(checkpoint.load_encoder(folder, dropout=0.0))
+    model = checkpoint.load_masked_lm(folder, dropout=0.0)
+    state = model.cls.state_dict(prefix="cls.")
+    found = judge({name: tensor.numpy() for name, tensor in state.items() if "predictions" in name})
+    if not found.trained:
+        raise UserError(
+            f"{folder}: its masked-LM head was never trained ({'; '.join(found.reasons)}), as in "
+            "several published models, so its soft targets would be noise; train the head with "
+            f"hanmo pretrain --objective mlm --init {folder}, or match layers alone: "
+            "--distill.soft-weight 0"
+        )
+    return LiveTeacher(model, top_k=top_k)
+
+
+def read_shape(folder: Path) -> EncoderConfig:
+    """Return a teacher's shape, without its weights."""
+    return read_config(folder / checkpoint.CONFIG)
