@@ -13,10 +13,14 @@ import torch
 from hanmo.core import registry
 from hanmo.data.batches import collate
 from hanmo.data.ragged import join
+from hanmo.distill.distillation import TaskDistillation, distributions
+from hanmo.distill.settings import Settings
+from hanmo.distill.teachers import LiveTeacher, StoredOutputs
 from hanmo.model.checkpoint import random_encoder
 from hanmo.model.trainable import Batch
 from hanmo.tasks import batches, cache
 from hanmo.tasks.kind import Features, Kind, load_kind
+from hanmo.tasks.methods.distill import with_answers
 from hanmo.tasks.metrics import score
 from hanmo.tasks.suite import TASKS
 from hanmo.tasks.task import Example, Task, with_settings
@@ -150,6 +154,77 @@ def test_the_loss_falls_on_one_repeated_batch(
     assert losses[-1] < losses[0] / 2
 
 
+def distilled(kind: Kind, task: Task, *teachers: Any, **options: Any) -> TaskDistillation:
+    number = kind.answers == "number"
+    given = {"soft_loss": "mse", "temperature": 1.0} if number else {"temperature": 2.0}
+    settings = Settings(**{**given, **options})
+    return TaskDistillation(build(kind, task), [LiveTeacher(one) for one in teachers], settings)
+
+
+def test_a_teacher_teaches_a_student_of_the_same_kind(
+    kind: Kind, task: Task, features: list[Features]
+) -> None:
+    batch, teacher = batch_of(features), build(kind, task, seed=5)
+    matches = ("2,2,hidden,hidden_mse,0.5,linear", "1,1,attention,attention_mse,1")
+    module = distilled(kind, task, teacher, hard_weight=0.3, matches=matches)
+    losses = module(batch)
+    losses.total.backward()
+    assert math.isfinite(losses.total.item())
+    assert set(matches) < set(losses.parts)
+    assert all(p.grad is not None for p in module.parameters())
+    assert all(p.grad is None for p in teacher.parameters())
+    # Matches are 0: the encoders are the same, but for the projection.
+    alone = distilled(kind, task, teacher)
+    optimizer = build_optimizer(alone, learning_rate=3e-3)
+    far = _apart(alone.student, teacher, batch)
+    for _ in range(60):
+        alone(batch).total.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert _apart(alone.student, teacher, batch) < 0.6 * far
+
+
+def _apart(one: Any, two: Any, batch: Batch) -> float:
+    """How far the distributions, or numbers, of two models are from each other."""
+    total = 0.0
+    for name, (rows, _) in _rows(one, batch).items():
+        both = [rows, _rows(two, batch)[name][0]]
+        if rows.shape[1] > 1:
+            both = [side.softmax(-1) for side in both]
+        total += (both[0] - both[1]).abs().mean().item()
+    return total
+
+
+def _rows(model: Any, batch: Batch) -> Any:
+    with torch.no_grad():
+        return distributions(model, model.outputs(batch), batch)
+
+
+def test_the_soft_losses_of_the_parts_add_up(
+    kind: Kind, task: Task, features: list[Features]
+) -> None:
+    module = distilled(kind, task, build(kind, task, seed=5), hard_weight=0.3).eval()
+    sequences = [sequence for one in features for sequence in one.sequences]
+    arrays = collate(join(sequences), max_length=24, pad_id=0, pack=False)
+    total = sum(module(part).total.item() for part in parts_of(arrays, 2))
+    assert total == pytest.approx(module(Batch.from_arrays(arrays)).total.item(), rel=1e-5)
+
+
+def test_stored_answers_are_those_given_live(
+    kind: Kind, task: Task, features: list[Features]
+) -> None:
+    teacher = build(kind, task, seed=5)
+    logits = predict_arrays(teacher, features)
+    sequences = [sequence for one in features for sequence in one.sequences]
+    stored = with_answers(sequences, logits, 0)
+    made = Batch.from_arrays(collate(join(stored), max_length=24, pad_id=0, pack=True))
+    live = distilled(kind, task, teacher)
+    settings = live.settings
+    beside = StoredOutputs(teacher.encoder.config, 0, tuple(logits))
+    module = TaskDistillation(build(kind, task), [beside], settings)
+    torch.testing.assert_close(module(made).total, live(batch_of(features)).total)
+
+
 def test_heads_depend_on_the_seed_alone(kind: Kind, task: Task) -> None:
     one, same, other = (build(kind, task, seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(one[name], same[name]) for name in one)
@@ -220,6 +295,12 @@ def test_features_survive_the_cache(
             assert a.positions.tolist() == b.positions.tolist()
             for name in a.targets:
                 np.testing.assert_array_equal(a.targets[name], b.targets[name])
+
+
+def predict_arrays(model: Any, features: list[Features]) -> dict[str, Any]:
+    return batches.predict(
+        model, features, max_length=24, pad_id=0, device="cpu", autocast=contextlib.nullcontext
+    )
 
 
 def predict(kind: Kind, task: Task, features: list[Features]) -> list[Any]:

@@ -21,10 +21,12 @@ from hanmo.core.seeds import generator
 from hanmo.model import checkpoint
 from hanmo.model.config import read_config
 from hanmo.tasks import batches
+from hanmo.tasks.method import Method, Trainee
 from hanmo.tasks.metrics import score
 from hanmo.tasks.prepared import Prepared
 from hanmo.tasks.splits import Split
 from hanmo.tasks.task import LABEL, Prediction
+from hanmo.tasks.trained import keep_head
 from hanmo.train.devices import Device
 from hanmo.train.devices import prepare as prepare_device
 from hanmo.train.loop import Record, train_steps
@@ -40,6 +42,8 @@ class Options(Protocol):
     def seed(self) -> int: ...
     @property
     def init(self) -> str: ...
+    @property
+    def keep_head(self) -> bool: ...
     @property
     def dropout(self) -> float | None: ...
     @property
@@ -77,7 +81,9 @@ class Trained:
     train_seconds: float
 
 
-def train(config: Options, prepared: Prepared, log: RunLog) -> Trained:
+def train(
+    config: Options, prepared: Prepared, log: RunLog, method: Method | None = None
+) -> Trained:
     """Train, score dev after every epoch, predict the splits with the selected weights.
 
     Raises:
@@ -89,7 +95,13 @@ def train(config: Options, prepared: Prepared, log: RunLog) -> Trained:
     epochs: list[_Epoch] = []
     selected, best, weights = prepared.task.settings.epochs, -1.0, None
     metric = prepared.task.metrics[0]
-    for epoch in _epochs(config, prepared, model, device, log):
+    sequences = [s for one in prepared.features["train"] for s in one.sequences]
+    trainee = Trainee(model, sequences)
+    if method is not None:
+        seed = _torch_seed(config.seed, "method")
+        trainee = method.trainee(model, prepared, sequences, device=device, seed=seed)
+        notes |= trainee.notes
+    for epoch in _epochs(config, prepared, model, trainee, device, log):
         epochs.append(epoch)
         if config.select == "best" and epoch.record["dev"][metric] > best:
             best, selected = epoch.record["dev"][metric], len(epochs)
@@ -116,12 +128,16 @@ class _Epoch:
     dev: list[Prediction] | None
 
 
-def _epochs(
-    config: Options, prepared: Prepared, model: Any, device: Device, log: RunLog
+def _epochs(  # noqa: PLR0917 - what `train` has made
+    config: Options,
+    prepared: Prepared,
+    model: Any,
+    trainee: Trainee,
+    device: Device,
+    log: RunLog,
 ) -> Iterator[_Epoch]:
     """Train epoch by epoch."""
-    settings = prepared.task.settings
-    sequences = [s for one in prepared.features["train"] for s in one.sequences]
+    settings, sequences = prepared.task.settings, trainee.sequences
     per_epoch = batches.steps_per_epoch(len(sequences), settings)
     total = per_epoch * settings.epochs
     warmup = int(total * settings.warmup_rate)
@@ -134,7 +150,7 @@ def _epochs(
         device=device.name,
     )
     optimizer = build_optimizer(
-        model,
+        trainee.module,
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
         layer_decay=settings.layer_decay,
@@ -148,7 +164,7 @@ def _epochs(
             clock, losses = time.perf_counter(), []
             for step in _explained(
                 train_steps(
-                    model,
+                    trainee.module,
                     optimizer,
                     source,
                     start=epoch * per_epoch,
@@ -278,12 +294,16 @@ def _build(config: Options, prepared: Prepared) -> tuple[nn.Module, dict[str, An
     # one must be another all the same.
     seen = seen_tasks(config.model, config.init)
     seed = int(generator(config.seed, "head", len(seen)).integers(2**62)) if seen else None
-    return prepared.kind.build(
+    model, notes = prepared.kind.build(
         encoder,
         prepared.task,
         weights=weights,
         seed=_torch_seed(config.seed, "head") if seed is None else seed,
     )
+    if config.keep_head:
+        keep_head(model, config.model, prepared)
+        notes["head"] = "kept"
+    return model, notes
 
 
 def seen_tasks(model: Path, init: str) -> list[dict[str, str]]:

@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -41,6 +41,8 @@ from hanmo.core.log import say
 from hanmo.report.runs import FAILED, PLAN, read_run
 from hanmo.tasks.task import TUNABLE, Task, with_settings
 
+PLUGIN = {"method": ("hanmo.tasks.methods", "Method")}
+
 _COMMANDS, _FINETUNE = "hanmo.commands", "finetune"
 _NAME = re.compile(r"[\w.+-]+")
 _RANDOM = "random:"
@@ -54,6 +56,9 @@ _PASSED_ON = (
     "save_model",
     "cache",
     "set",
+    "keep_head",
+    "method",
+    "options",
     "overwrite",
 )
 
@@ -82,6 +87,9 @@ class Config:
             those of a kind, cmrc2018.doc_stride=64 for one.
         dropout: Replaces the dropout of the models' config.json.
         select: Weights that are scored: of the "last" epoch, or of the "best" on dev.
+        keep_head: Start from the heads that the models got on the tasks, not from new ones.
+        method: How else to learn than from labels: distill; {task} and {seed} in the paths of its
+            teachers stand for the run's (docs/small-models.md).
         limit_train: Use so many training examples, drawn by the seed.
         precision: "auto", "fp32" or "bf16".
         threads: CPU threads of a run; default: all cores, shared among the workers.
@@ -89,6 +97,7 @@ class Config:
         save_model: Keep every fine-tuned model.
         cache: Keep encoded examples for other runs.
         overwrite: Make runs again that were made with other settings.
+        options: Options of the method by name.
     """
 
     models: list[str]
@@ -109,6 +118,8 @@ class Config:
     set: list[str] | None = None
     dropout: float | None = None
     select: str = "last"
+    keep_head: bool = False
+    method: str | None = None
     limit_train: int | None = None
     precision: str = "auto"
     threads: int | None = None
@@ -116,6 +127,7 @@ class Config:
     save_model: bool = False
     cache: bool = True
     overwrite: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,14 @@ directory and its JSON; the runs lie in D/models/M/finetuning_models, results in
 """
 
 import dataclasses
-import shlex
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from hanmo.commands import _finetune_settings
 from hanmo.core import config as configuration
 from hanmo.core.artifact import MANIFEST, building
 from hanmo.core.errors import UserError
@@ -41,7 +42,10 @@ from hanmo.text.vocab import vocab_file
 if TYPE_CHECKING:
     from hanmo.commands._electra_layout import Planned
     from hanmo.commands._finetuning import Trained
+    from hanmo.tasks.method import Method
     from hanmo.tasks.prepared import Prepared
+
+PLUGIN = {"method": ("hanmo.tasks.methods", "Method")}
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _ELECTRA = ("data_dir", "model_name", "hparams")
@@ -59,6 +63,8 @@ class Config:
         data: Folder that holds the task's files, itself or in a folder named after the task.
         seed: Of the batches' order, dropout and new weights.
         init: "pretrained", or "random" for new weights in the same shape, as a baseline.
+        keep_head: Start from the head that the model got on this task, not from a new one.
+        method: How else to learn than from labels: distill (docs/small-models.md).
         max_length: Pieces of a sequence; default: the task's.
         batch_size: Sequences a step; default: the published size.
         learning_rate: Peak learning rate; default: the published one for task, family and size.
@@ -82,6 +88,7 @@ class Config:
         data_dir: Chinese-ELECTRA's data directory D; see above.
         model_name: Model M of that directory: D/models/M.
         hparams: Chinese-ELECTRA's settings: a JSON file, or JSON itself.
+        options: Options of the method by name.
     """
 
     # None only together with the last three, which `run` looks at first.
@@ -91,6 +98,8 @@ class Config:
     data: Path | None = None
     seed: int = 1
     init: Literal["pretrained", "random"] = "pretrained"
+    keep_head: bool = False
+    method: str | None = None
     max_length: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -114,6 +123,7 @@ class Config:
     data_dir: Path | None = field(default=None, metadata={"output": True})  # models go there
     model_name: str | None = None
     hparams: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -134,12 +144,12 @@ def run(config: Config) -> dict[str, Any]:
     task = with_options(usual, config.set)
     task = with_settings(task, **{k: getattr(config, k) for k in TUNABLE})
     config = _resolved(config, task)
-    _check(config)
+    _finetune_settings.check(config)
     files = locate(task, config.data)
     absent = [f"{s} ({' or '.join(names)})" for s, names in task.splits.items() if s not in files]
     if absent and config.splits is None:
         say(f"{task.name}: no file for {', '.join(absent)}")
-    return _run(config, task, _wanted(task, files, config.splits), usual)
+    return _run(config, task, _finetune_settings.wanted(task, files, config.splits), usual)
 
 
 def _run_as_electra(asked: Config) -> dict[str, Any]:
@@ -150,7 +160,7 @@ def _run_as_electra(asked: Config) -> dict[str, Any]:
     for one in dataclasses.fields(Config):
         value = getattr(asked, one.name)
         usual = None if one.default is dataclasses.MISSING else one.default
-        if one.name not in _BESIDE_ELECTRA and value != usual:
+        if one.name not in _BESIDE_ELECTRA and value not in (usual, {}):
             word = one.name.upper() if one.metadata.get("positional") else f"--{one.name}"
             raise UserError(
                 f"finetune: {word.replace('_', '-')}: got {value}; with --data-dir it follows from "
@@ -207,6 +217,7 @@ def _run(
     from hanmo.tasks.kind import definition
 
     asked = asked or config
+    method = _method(config, task)
     warnings = _warnings(config, task)
     for text in warnings:
         say(f"warning: {text}")
@@ -216,9 +227,13 @@ def _run(
         if k not in {"model", "data", "threads", "cache", *_ELECTRA}
     }
     content["definition"] = definition(task)
+    for name, usual_value in (("keep_head", False), ("method", None), ("options", {})):
+        if content[name] == usual_value:  # which runs had before there were these settings
+            del content[name]
     inputs = {
         **{f"model/{path.name}": path for path in _model_files(config.model, vocab)},
         **{f"{split}": path for split, path in files.items()},
+        **(method.files if method else {}),
     }
     started = time.perf_counter()
     prepared = None
@@ -235,31 +250,26 @@ def _run(
     ) as build:
         if not build.finished and prepared is not None:
             with run_log(build.dir / "log.jsonl") as log:
-                trained = _finetuning.train(config, prepared, log)
+                trained = _finetuning.train(config, prepared, log, method)
             metrics = _finetuning.record(config, prepared, trained)
-            metrics["changed"] = _changed(config, usual)
+            metrics["changed"] = _finetune_settings.changed(config, usual)
             metrics["warnings"] = warnings
-            metrics["command"] = command_line(asked)
+            metrics["command"] = _finetune_settings.command_line(asked)
             metrics["seconds"]["total"] = round(time.perf_counter() - started, 2)
             _write(build.dir, config, prepared, trained, metrics)
-            configuration.write(build.dir / configuration.CONFIG_FILE, plain(asked))
+            settings = configuration.resolved(asked, sys.modules[__name__])
+            configuration.write(build.dir / configuration.CONFIG_FILE, settings)
             build.counts.update(_counts(metrics))
         return {"run": str(config.out), **build.counts}
 
 
-def command_line(config: Config) -> str:
-    """Return the command that repeats a run; settings at their default are left out."""
-    words = ["hanmo", "finetune", *([str(config.model)] if config.model else [])]
-    for one in dataclasses.fields(Config):
-        value = getattr(config, one.name)
-        if one.name == "model" or value is None or value == one.default:
-            continue
-        words.append("--" + one.name.replace("_", "-"))
-        if isinstance(value, list):
-            words += [str(item) for item in value]
-        elif value is not True:
-            words.append(str(value))
-    return shlex.join(words)
+def _method(config: Config, task: Task) -> "Method | None":
+    """Return the run's method, if it has one; checks its options."""
+    from hanmo.tasks.method import make_method
+
+    if config.method is None:
+        return None
+    return make_method(config.method, config.options).for_run(task.name, config.seed)
 
 
 def _prepare(
@@ -306,13 +316,6 @@ def _warnings(config: Config, task: Task) -> list[str]:
     return []
 
 
-def _changed(config: Config, published: Task) -> dict[str, Any]:
-    """Return what is not as the task says: the score does not compare with published ones."""
-    usual = {key: getattr(published.settings, key) for key in TUNABLE}
-    usual |= {"dropout": None, "select": "last", "limit_train": None, "set": None}
-    return {k: getattr(config, k) for k, value in usual.items() if getattr(config, k) != value}
-
-
 def _model_files(folder: Path, vocab: Path | None) -> list[Path]:
     """Return the files of a model folder that a run depends on, and its vocabulary."""
     there = [vocab or vocab_file(folder), *(folder / name for name in ("config.json", *_WEIGHTS))]
@@ -326,31 +329,6 @@ def _resolved(config: Config, task: Task) -> Config:
     )
     settings = {key: getattr(task.settings, key) for key in TUNABLE}
     return dataclasses.replace(config, name=name, **settings)
-
-
-def _check(config: Config) -> None:
-    if not 0 <= config.seed < 2**31:
-        raise UserError(f"--seed: got {config.seed}; expected 0 to {2**31 - 1}")
-    if config.limit_train is not None and config.limit_train < 1:
-        raise UserError(f"--limit-train: got {config.limit_train}; expected 1 or more")
-    if config.dropout is not None and not 0 <= config.dropout < 1:
-        raise UserError(f"--dropout: got {config.dropout}; expected 0 or more and below 1")
-    for option, allowed in (("init", ("pretrained", "random")), ("select", ("last", "best"))):
-        if getattr(config, option) not in allowed:
-            raise UserError(
-                f"--{option}: got {getattr(config, option)!r}; expected {' or '.join(allowed)}"
-            )
-
-
-def _wanted(task: Task, files: dict[str, Path], asked: list[str] | None) -> dict[str, Path]:
-    """Return the training file and those of the splits to score."""
-    for split in asked or []:
-        if split not in files:
-            raise UserError(
-                f"--splits: task {task.name} has no file for {split!r}; there: {', '.join(files)}"
-            )
-    scored = [split for split in files if split != "train"] if asked is None else asked
-    return {split: files[split] for split in dict.fromkeys(["train", *scored])}
 
 
 def _write(

@@ -226,9 +226,9 @@ class TaskDistillation(Distillation):
         return total, parts
 
     def _soft(self, outputs: StudentOutputs, answers: Sequence[Answer], batch: Batch) -> Tensor:
-        own = _distributions(self.student, outputs, batch)
+        own = distributions(self.student, outputs, batch)
         theirs = [
-            _distributions(self.student, answer.outputs, batch)
+            distributions(self.student, answer.outputs, batch)
             for answer in answers
             if answer.outputs is not None
         ]
@@ -238,7 +238,8 @@ class TaskDistillation(Distillation):
         return total
 
 
-def _distributions(model: Any, outputs: Outputs, batch: Batch) -> Mapping[str, tuple[Tensor, int]]:
+def distributions(model: Any, outputs: Outputs, batch: Batch) -> Mapping[str, tuple[Tensor, int]]:
+    """Return what a model's logits are as distributions: name → rows [M', C], rows of the step."""
     of = getattr(model, "distributions", None)
     if of is not None:
         found: Mapping[str, tuple[Tensor, int]] = of(outputs, batch)

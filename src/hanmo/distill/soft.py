@@ -28,6 +28,9 @@ _CHUNK = 512
 # A temperature that a schedule has moved is no lower: 0 and below mean nothing.
 LEAST_TEMPERATURE = 1.0
 
+# Logits as small as this belong to no class: rows may be of different lengths.
+_ABSENT = -1e4
+
 # One temperature, or one a row [M].
 Temperature: TypeAlias = float | Tensor
 
@@ -61,14 +64,18 @@ def soft_sum(student: Tensor, teachers: Sequence[Tensor], settings: Settings) ->
     total = student.new_zeros(())
     for teacher in (_wide(one.detach()) for one in teachers):
         tau = temperatures(student.detach(), teacher, settings)
-        total = total + _row_losses(student / tau, teacher / tau, settings, tau).sum()
+        there = teacher > _ABSENT
+        total = total + _row_losses(student / tau, teacher / tau, there, settings, tau).sum()
     return total / len(teachers)
 
 
-def _row_losses(student: Tensor, teacher: Tensor, settings: Settings, tau: Temperature) -> Tensor:
-    """[M, C], [M, C], divided by the temperature → [M]."""
+def _row_losses(
+    student: Tensor, teacher: Tensor, there: Tensor, settings: Settings, tau: Temperature
+) -> Tensor:
+    """[M, C], [M, C], divided by the temperature, and where classes are → [M]."""
     if settings.soft_loss == "mse":
-        lost = (student - teacher).square().mean(-1)
+        squares = (student - teacher).square() * there
+        lost = squares.sum(-1) / there.sum(-1).clamp(min=1)
     else:
         lost = -(teacher.softmax(-1) * student.log_softmax(-1)).sum(-1)
     if not settings.t_squared:
@@ -93,7 +100,11 @@ def _marks(student: Tensor, teacher: Tensor, settings: Settings) -> Tensor:
     """What a schedule looks at: [M, C], [M, C] → [M] (TextBrewer's `presets.py`; facts/07)."""
     if settings.temperature_schedule == "cwsm":
         return 1 / (student.softmax(-1).amax(-1) + 1e-3)
-    cosine = (F.normalize(student, dim=-1) * F.normalize(teacher, dim=-1)).sum(-1)
+    absent = teacher <= _ABSENT
+    student, teacher = (
+        F.normalize(one.masked_fill(absent, 0.0), dim=-1) for one in (student, teacher)
+    )
+    cosine = (student * teacher).sum(-1)
     # Rounding may take the cosine above 1, of which no root is a number.
     return (1 - cosine).clamp(min=0.0) ** settings.gamma
 

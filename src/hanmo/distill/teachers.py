@@ -23,7 +23,7 @@ from hanmo.model.config import EncoderConfig, read_config
 from hanmo.model.encoder import Encoder, Seen
 from hanmo.model.masked_lm import MaskedLm
 from hanmo.model.mlm_head import judge
-from hanmo.model.trainable import Batch, Outputs
+from hanmo.model.trainable import ASKED, Batch, Outputs
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -110,6 +110,34 @@ class LiveTeacher:
             return Scores(best.values, best.indices)
 
         return rows
+
+
+def stored_name(number: int, name: str) -> str:
+    """Name the target of a batch that has what teacher `number`, from 0, said under `name`."""
+    return f"{ASKED}{number}/{name}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StoredOutputs:
+    """A teacher whose logits at the asked positions come with the batch.
+
+    Attributes:
+        config: its shape.
+        number: which teacher it is.
+        names: of its logits.
+    """
+
+    config: EncoderConfig
+    number: int
+    names: tuple[str, ...]
+
+    def apply(self, move: Callable[[nn.Module], Any]) -> None:
+        """Nothing is here to be moved."""
+
+    def answer(self, batch: Batch, watch: Watch) -> Answer:
+        """Take what was stored."""
+        logits = {name: batch.targets[stored_name(self.number, name)] for name in self.names}
+        return Answer(Seen(), Outputs(next(iter(logits.values())), logits))
 
 
 def load_teacher(folder: Path, *, head: bool, top_k: int | None = None) -> LiveTeacher:

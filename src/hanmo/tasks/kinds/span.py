@@ -10,7 +10,6 @@ With `no_answer` or `yes_no` a second layer on [CLS] says what kind of answer it
 as "none" when the answer is not in it; the question is unanswerable when its most promising window
 says so, as in SQuAD 2.0's baseline.
 
-Shapes: M asked pieces, W windows of a question.
 """
 
 import dataclasses
@@ -21,90 +20,15 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from hanmo.data.ragged import Array, Corrupted
 from hanmo.model.encoder import Encoder, initialise
-from hanmo.model.trainable import Batch, Losses, Outputs
 from hanmo.tasks.kind import Features, RowSkipped, at_least, softmax, text_of
 from hanmo.tasks.kinds._answers import NO, NONE, YES, locate_answer, truth
+from hanmo.tasks.kinds._reader import END, SPAN, START, TYPE, Reader
 from hanmo.tasks.kinds._windows import best_seen, windows
 from hanmo.tasks.task import LABEL, Example, Prediction, Task
 from hanmo.text.tokenizer import Encoding, Tokenizer
-
-_SPAN = "span"
-_START, _END, _TYPE = "start", "end", "type"
-
-
-class Reader(nn.Module):
-    """Encoder, a layer for beginnings and ends, and perhaps one for kinds of answers."""
-
-    architecture = "BertForQuestionAnswering"
-    n_outputs = 2
-
-    def __init__(self, encoder: Encoder, n_types: int) -> None:
-        super().__init__()
-        self.bert = encoder
-        self.qa_outputs = nn.Linear(encoder.config.hidden_size, 2)
-        self.answer_type = nn.Linear(encoder.config.hidden_size, n_types) if n_types > 1 else None
-
-    @property
-    def own_heads(self) -> tuple[str, ...]:
-        """Weights that transformers' class does not have."""
-        return ("answer_type.",) if self.answer_type is not None else ()
-
-    @property
-    def encoder(self) -> Encoder:
-        """The part worth keeping."""
-        return self.bert
-
-    def outputs(self, batch: Batch) -> Outputs:
-        """Encode; score every asked piece as beginning and end, and kinds of answers."""
-        hidden = self.bert(*batch.inputs, batch.positions, batch.layout)  # [M, H]
-        logits = {LABEL: self.qa_outputs(hidden)}  # [M, 2]
-        if self.answer_type is not None:
-            logits[_TYPE] = self.answer_type(hidden)  # [M, types]; only [CLS] counts
-        return Outputs(hidden, logits)
-
-    def losses(self, outputs: Outputs, batch: Batch, *, progress: float) -> Losses:
-        """Mean of both ends' cross entropies over a window's pieces, plus that of the kinds."""
-        window = window_of(batch)
-        logits = outputs.logits[LABEL].float()  # [M, 2]
-        both = logits.new_zeros(())
-        for column, name in enumerate((_START, _END)):
-            summed = _over_windows(logits[:, column], batch.targets[name], window)
-            both = both + summed / max(1, batch.totals[name]) / 2
-        parts = {_SPAN: both.detach()}
-        total = both
-        if self.answer_type is not None:
-            types, targets = outputs.logits[_TYPE].float(), batch.targets[_TYPE]
-            summed = F.cross_entropy(types, targets, ignore_index=-1, reduction="sum")
-            kinds = summed / max(1, batch.totals[_TYPE])
-            parts[_TYPE] = kinds.detach()
-            total = total + kinds
-        return Losses(total, parts)
-
-    def forward(self, batch: Batch, progress: float = 0.0) -> Losses:
-        """Compose `outputs` and `losses`."""
-        return self.losses(self.outputs(batch), batch, progress=progress)
-
-
-def window_of(batch: Batch) -> Tensor:
-    """Number the windows by where the asked pieces stand: int64 [M], ascending."""
-    row = batch.positions // batch.sequence_ids.shape[1]
-    rank = batch.sequence_ids.flatten()[batch.positions]
-    changes = (row[1:] != row[:-1]) | (rank[1:] != rank[:-1])
-    return F.pad(changes.long().cumsum(0), (1, 0))
-
-
-def _over_windows(logits: Tensor, targets: Tensor, window: Tensor) -> Tensor:
-    """Sum of cross entropies, one softmax a window; the target is 1 at one piece of each."""
-    # As many slots as pieces: how many windows there are, only the device knows.
-    slots = torch.full_like(logits, -torch.inf)
-    greatest = slots.scatter_reduce(0, window, logits.detach(), "amax")[window]
-    sums = torch.zeros_like(logits).index_add(0, window, (logits - greatest).exp())[window]
-    lost = sums.log() + greatest - logits
-    return torch.where(targets == 1, lost, torch.zeros_like(lost)).sum()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -150,7 +74,7 @@ class Kind:
     def types(self) -> tuple[str, ...]:
         """Kinds of answers, in the order of the head's outputs."""
         none = (NONE,) if self.no_answer else ()
-        return (_SPAN, *none, *((YES, NO) if self.yes_no else ()))
+        return (SPAN, *none, *((YES, NO) if self.yes_no else ()))
 
     def read(self, id: str, row: Mapping[str, Any], task: Task, *, train: bool) -> Example:
         """Read a passage, a question and its answers; the first answer is trained on."""
@@ -169,7 +93,7 @@ class Kind:
         # CJRC's answers are of several annotators: the flag says what the question is, the texts
         # are what is scored.
         first = NONE if impossible is not None and truth(impossible) else texts[0]
-        fields["type"], fields["span"] = _SPAN, None
+        fields["type"], fields["span"] = SPAN, None
         if first in self.types[1:]:
             fields["type"] = first
         else:
@@ -238,13 +162,13 @@ class Kind:
         segments = np.zeros(len(pieces), np.int8)
         segments[before:] = 1
         positions = np.concatenate([[0], np.arange(before, before + len(window))])
-        marks = {name: np.full(len(positions), -1) for name in (_START, _END, _TYPE)}
-        for name, place in zip((_START, _END), targets[:2], strict=True):
+        marks = {name: np.full(len(positions), -1) for name in (START, END, TYPE)}
+        for name, place in zip((START, END), targets[:2], strict=True):
             if place >= 0:
                 marks[name][place] = 1
-        marks[_TYPE][0] = targets[2]
+        marks[TYPE][0] = targets[2]
         if len(self.types) == 1:
-            del marks[_TYPE]
+            del marks[TYPE]
         inputs: dict[str, Array] = {
             "input_ids": np.array(pieces, np.int32),
             "token_type_ids": segments,
@@ -262,7 +186,7 @@ class Kind:
         return ends[0] - begin + 1, ends[1] - begin + 1, kind
 
     def _type(self, wanted: str, inside: bool) -> int:
-        if wanted == _SPAN and not inside:
+        if wanted == SPAN and not inside:
             return self.types.index(NONE) if NONE in self.types else -1
         return self.types.index(wanted)
 
@@ -293,8 +217,8 @@ class Kind:
                 own, kept = kept[: stop - first], kept[stop - first :]
                 score, left, right = best_span(arrays[LABEL][here], self.max_answer_length, own)
                 best = max(best, (score, first + left, first + right))
-                if _TYPE in arrays:
-                    types.append(softmax(arrays[_TYPE][begin]))
+                if TYPE in arrays:
+                    types.append(softmax(arrays[TYPE][begin]))
                 begin += n
             made.append(self._answer(one, best, types))
         return made
@@ -312,7 +236,7 @@ class Kind:
         if NONE in likely:
             likely[NONE] = float(table[:, self.types.index(NONE)].min())
         chosen = max(likely, key=likely.__getitem__)
-        answer = text if chosen == _SPAN else chosen
+        answer = text if chosen == SPAN else chosen
         shown = {name or "none": round(value, 6) for name, value in likely.items()}
         return Prediction(one.example.id, answer, shown)
 

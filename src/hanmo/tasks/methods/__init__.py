@@ -1,0 +1,1 @@
+"""Ways of fine-tuning beyond the plain one, one a file."""
