@@ -248,7 +248,7 @@ def test_help_marks_what_is_required_and_names_plug_ins() -> None:
         "--steps STEPS Length of training in optimiser steps; schedules refer to it. (required)"
         in words
     )
-    assert "Shipped: electra, lert, mac, mlm, pert" in words
+    assert "Shipped: distill, electra, lert, mac, mlm, pert" in words
     assert "(default: None)" not in words
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import torch
 
+from hanmo.commands._answers import stored_answers
 from hanmo.core import artifact
 from hanmo.core import config as configuration
 from hanmo.core.errors import UserError
@@ -193,6 +194,7 @@ class Batches:
         self._config, self._shards, self._corruptor = config, shards, corruptor
         self._cluster = cluster
         self._phases = phases
+        self._answers = stored_answers(config, phases, artifact.digest(config.shards))
         self._made: tuple[int, Loader] | None = None
 
     def between(self, start: int, stop: int) -> Iterator[dict[str, Array]]:
@@ -219,10 +221,7 @@ class Batches:
 
     def _make_loader(self, phase: Phase) -> Loader:
         config = self._config
-        # Phases must not repeat each other's order and masks.
-        seed = config.seed
-        if phase.number:
-            seed = int(generator(seed, "phase", phase.number).integers(2**63))
+        seed = phase_seed(config.seed, phase.number)
         plan = plan_sequences(
             self._shards,
             max_length=phase.max_length,
@@ -258,8 +257,14 @@ class Batches:
             n_parts=self._cluster.world,
             # Every process must have something to do in every part of a step.
             least_rows=config.accumulate * self._cluster.world if self._cluster.world > 1 else 1,
+            beside=tuple(answers.of_phase(phase.number) for answers in self._answers),
             workers=config.workers,
         )
+
+
+def phase_seed(seed: int, number: int) -> int:
+    """Return the seed of a phase: phases must not repeat each other's order and masks."""
+    return int(generator(seed, "phase", number).integers(2**63)) if number else seed
 
 
 def not_finite(config: Options, batches: Batches, error: NotFiniteError) -> str:

@@ -52,6 +52,14 @@ class Corruptor(Protocol):
         ...
 
 
+class Beside(Protocol):
+    """Something that knows more of a sequence, such as a teacher's answers (`answers.py`)."""
+
+    def add(self, corrupted: Corrupted, *, repeats: IntArray, indices: IntArray) -> Corrupted:
+        """Put it beside sequences, each known by its way of masking and its number."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """The samples of one batch.
@@ -83,6 +91,7 @@ class Assembler:
     part: int = 0
     n_parts: int = 1
     least_rows: int = 1
+    beside: tuple[Beside, ...] = ()
     _made: int = 0  # batches by this process
 
     def assemble(self, selection: Selection) -> dict[str, Array]:
@@ -115,15 +124,22 @@ class Assembler:
         sequences, chance, answers = self.read(selection, here)
         corrupted = self.objective.corrupt(sequences, Draws(chance, sequences.offsets))
         inputs = {"token_type_ids": sequences.token_type_ids, **corrupted.inputs}
-        return replace(corrupted, inputs=inputs, partners=answers)
+        corrupted = replace(corrupted, inputs=inputs, partners=answers)
+        repeats = self.repeats(selection.epochs[here])
+        for other in self.beside:
+            corrupted = other.add(corrupted, repeats=repeats, indices=selection.indices[here])
+        return corrupted
+
+    def repeats(self, epochs: IntArray) -> IntArray:
+        """Which way of masking an epoch has."""
+        return epochs if self.dupe_factor is None else epochs % self.dupe_factor
 
     def read(
         self, selection: Selection, here: IntArray
     ) -> tuple[Sequences, Bits, NDArray[np.int8] | None]:
         """Read the samples `here` of a selection, each with its chance and its answer, if any."""
         epochs, indices = selection.epochs[here], selection.indices[here]
-        repeats = epochs if self.dupe_factor is None else epochs % self.dupe_factor
-        chance = keys(self.seed, "corrupt", repeats, indices)
+        chance = keys(self.seed, "corrupt", self.repeats(epochs), indices)
         segments = selection.ranges[here]
         answers = None if selection.answers is None else selection.answers[here]
         if self.swaps and answers is not None:
@@ -151,6 +167,7 @@ class Loader:
         n_parts: number of training processes.
         least_rows: rows of a batch at least, empty ones behind the others, so that every part has
             some.
+        beside: what else is known of the sequences.
         workers: processes that make batches ahead; 0 makes them here.
         prefetch: batches in the making; by default two for each worker.
     """
@@ -168,6 +185,7 @@ class Loader:
         part: int = 0,
         n_parts: int = 1,
         least_rows: int = 1,
+        beside: tuple[Beside, ...] = (),
         workers: int = 0,
         prefetch: int | None = None,
     ) -> None:
@@ -196,6 +214,7 @@ class Loader:
             part=part,
             n_parts=n_parts,
             least_rows=least_rows,
+            beside=beside,
         )
 
     def select(self, step: int) -> Selection:

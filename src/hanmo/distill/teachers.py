@@ -140,6 +140,42 @@ class StoredOutputs:
         return Answer(Seen(), Outputs(next(iter(logits.values())), logits))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class StoredAnswers:
+    """A teacher of text whose answers were stored (`data/answers.py`) and come with the batch.
+
+    Attributes:
+        config: its shape.
+        number: which teacher it is.
+        layers: whose outputs are there.
+        logits: whether logits are there.
+        top_k: how many of the stored pieces count; None: all.
+    """
+
+    config: EncoderConfig
+    number: int
+    layers: tuple[int, ...]
+    logits: bool
+    top_k: int | None = None
+
+    def apply(self, move: Callable[[nn.Module], Any]) -> None:
+        """Nothing is here to be moved."""
+
+    def answer(self, batch: Batch, watch: Watch) -> Answer:
+        """Take what was stored."""
+        hidden = {
+            layer: batch.layout.take(batch.targets[f"hidden/{self.number}/{layer}"].flatten(0, 1))
+            for layer in watch.hidden
+        }
+        if not self.logits:
+            return Answer(Seen(hidden))
+        values = batch.targets[stored_name(self.number, "logits")][:, : self.top_k]
+        classes = batch.targets[stored_name(self.number, "classes")][:, : self.top_k]
+        return Answer(
+            Seen(hidden), rows=lambda begin, end: Scores(values[begin:end], classes[begin:end])
+        )
+
+
 def load_teacher(folder: Path, *, head: bool, top_k: int | None = None) -> LiveTeacher:
     """Load a teacher that predicts pieces.
 

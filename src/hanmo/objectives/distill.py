@@ -15,7 +15,7 @@ answers were stored by `hanmo teach`.
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -73,6 +73,13 @@ class Objective(Settings):
                 "distill.top_k: mse and flsw compare all logits; leave top_k out, or take ce"
             )
         self.check()
+        if self.answers and self.teacher:
+            raise UserError("distill: teacher and answers given; expected one of them")
+        if self.parsed and len(self.answers) > 1:
+            raise UserError(
+                "distill.matches: compare layers with those of one teacher; got "
+                f"{len(self.answers)} folders of answers"
+            )
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -124,8 +131,53 @@ class Objective(Settings):
         from hanmo.distill.teachers import load_teacher
         from hanmo.model.masked_lm import MaskedLm
 
-        teachers = [
-            load_teacher(folder, head=self.soft_weight > 0, top_k=self.top_k)
-            for folder in self.teacher
-        ]
+        if self.answers:
+            teachers: list[Any] = [
+                self._stored(folder, number) for number, folder in enumerate(self.answers)
+            ]
+        else:
+            teachers = [
+                load_teacher(folder, head=self.soft_weight > 0, top_k=self.top_k)
+                for folder in self.teacher
+            ]
         return TextDistillation(MaskedLm(config), teachers, self)
+
+    def _stored(self, folder: Path, number: int) -> Any:
+        """Open a teacher's answers.
+
+        Raises:
+            UserError: what the student wants of the teacher was not stored.
+        """
+        from hanmo.data.answers import AnswerSet
+        from hanmo.distill.teachers import StoredAnswers
+        from hanmo.model.config import read_config
+
+        answers = AnswerSet(folder, number)
+        shape, stored = read_config(answers.shape), int(answers.config["top_k"])
+        for match in self.parsed:
+            if match.feature != "hidden":
+                raise UserError(
+                    f"distill.matches: {match.text!r}: {match.feature} is not stored by hanmo "
+                    "teach; give the model itself: --distill.teacher"
+                )
+            lacking = [str(layer) for layer in match.teacher if layer not in answers.layers]
+            if lacking:
+                raise UserError(
+                    f"distill.matches: {match.text!r}: {folder} has no layer {', '.join(lacking)} "
+                    f"(it has: {', '.join(map(str, answers.layers)) or 'none'}); run hanmo teach "
+                    "with --hidden that lists it"
+                )
+        if self.soft_weight and not stored:
+            raise UserError(
+                f"distill.soft_weight: {folder} has no logits; run hanmo teach with --top-k, or "
+                "match layers alone: --distill.soft-weight 0"
+            )
+        if self.soft_weight and (self.top_k or 0) > stored:
+            raise UserError(f"distill.top_k: got {self.top_k}; {folder} has {stored} a piece")
+        whole = self.soft_loss == "mse" or self.temperature_schedule == "flsw"
+        if self.soft_weight and whole:
+            raise UserError(
+                "distill.answers: mse and flsw compare all logits, and answers have the most "
+                "likely alone; give the model itself: --distill.teacher"
+            )
+        return StoredAnswers(shape, number, answers.layers, stored > 0, self.top_k)

@@ -1,0 +1,64 @@
+"""Stored answers of teachers: how a run's sequences are described, and the folders that fit it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from hanmo.core.errors import UserError
+from hanmo.core.identity import plain
+from hanmo.data.answers import AnswerSet, check_run
+
+# What decides which pieces a sequence has, and how it is masked, but for its seed and length.
+MASKING = ("unit", "ngram", "rate", "shares", "any_random", "soft_at")
+_OPTION = "answers"  # of objectives that learn from some
+
+# `pretrain.Config` or `teach.Config`; importing them here would be a cycle.
+Options: TypeAlias = Any
+
+
+def described(
+    config: Options, lengths: Sequence[int], masking: Mapping[str, Any], shards: str
+) -> dict[str, Any]:
+    """Say how a run's sequences are made.
+
+    Args:
+        config: has partner, short_sequence_rate, seed and dupe_factor.
+        lengths: longest sequence of each phase.
+        masking: options of the objective.
+        shards: digest of the shards.
+    """
+    return {
+        "shards_digest": shards,
+        "lengths": list(lengths),
+        "partner": config.partner,
+        "short_sequence_rate": config.short_sequence_rate,
+        "seed": config.seed,
+        "dupe_factor": config.dupe_factor,
+        **{name: plain(masking[name]) for name in MASKING},
+    }
+
+
+def stored_answers(config: Options, phases: Any, shards: str) -> list[AnswerSet]:
+    """Open the answers that a run learns from, if it does.
+
+    Args:
+        config: of `hanmo pretrain`.
+        phases: its phases.
+        shards: digest of its shards.
+
+    Raises:
+        UserError: answers to other sequences than the run's.
+    """
+    folders = config.options.get(_OPTION) or ()
+    found = [AnswerSet(folder, number) for number, folder in enumerate(folders)]
+    if not found:
+        return []
+    lengths = [phase.max_length for phase in phases]
+    if config.dupe_factor is None:
+        stored = found[0].config["dupe_factor"]
+        raise UserError(
+            f"--dupe-factor: none, so that every epoch is masked anew; {found[0].folder} has "
+            f"answers to {stored} ways of masking: pass --dupe-factor {stored}"
+        )
+    for answers in found:
+        check_run(answers, described(config, lengths, config.options, shards))
+    return found
