@@ -2,9 +2,10 @@
 
 A pass goes from ids in numpy to hidden states of all pieces: what the batch needs before the
 encoder (where the pieces are, who sees whom) counts. In bf16 the weights are bf16 too, as one would
-deploy them: `autocast` makes bf16 of them anew in every pass, which at batch 1 costs as much as the
-products. The passes of one measurement take a fifth of a second together, so that small models are
-not measured by the clock's noise. Models take turns, so that a disturbance meets all of them.
+deploy them: autocast makes bf16 of them anew in every pass, at batch 1 an eighth more time for a
+base (docs/results.md). The passes of one measurement take a fifth of a second together, so that
+small models are not measured by the clock's noise. Models take turns, so that a disturbance meets
+all of them.
 
     passes = {"base": passing(encoder, batches, device)}
     seconds = interleaved(passes, repeats=7)["base"]  # of one pass, each measurement
