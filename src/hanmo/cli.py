@@ -43,6 +43,7 @@ _ROAD = (
     "finetune",
     "evaluate",
     "report",
+    "sizes",
     "predict",
 )
 _MENDABLE = (

@@ -19,7 +19,6 @@ import dataclasses
 import itertools
 import json
 import os
-import re
 import sys
 import tempfile
 import time
@@ -30,6 +29,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hanmo.commands import _model_names
 from hanmo.core import config as configuration
 from hanmo.core import registry
 from hanmo.core.artifact import MANIFEST
@@ -44,7 +44,6 @@ from hanmo.tasks.task import TUNABLE, Task, with_settings
 PLUGIN = {"method": ("hanmo.tasks.methods", "Method")}
 
 _COMMANDS, _FINETUNE = "hanmo.commands", "finetune"
-_NAME = re.compile(r"[\w.+-]+")
 _RANDOM = "random:"
 _PASSED_ON = (
     *TUNABLE,
@@ -287,9 +286,7 @@ def parse_model(text: str) -> Model:
     Raises:
         UserError: a name that cannot be a folder's, or no model folder.
     """
-    name, equals, value = text.partition("=")
-    if not equals:
-        name, value = "", text
+    name, value = _model_names.named(text)
     init = "random" if value.startswith(_RANDOM) else "pretrained"
     path = Path(value.removeprefix(_RANDOM))
     if not (path / "config.json").is_file():
@@ -298,11 +295,7 @@ def parse_model(text: str) -> Model:
             "random:PATH of a model folder"
         )
     name = name or path.resolve().name + ("-random" if init == "random" else "")
-    if not _NAME.fullmatch(name):
-        raise UserError(
-            f"--models: name {name!r}; expected letters, digits, '.', '+', '-', '_': write "
-            f"NAME={value}"
-        )
+    _model_names.checked(name, value, "--models")
     return Model(name, path, init)
 
 
@@ -322,12 +315,8 @@ def _plan(config: Config, finetune: Any) -> list[tuple[str, Any]]:
         ("models", [model.name for model in models]),
         ("tasks", [task.name for task in tasks.values()]),
     ):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise UserError(
-                f"--{what}: {', '.join(twice)} given twice; names must differ: NAME=PATH of a "
-                "model, name = of a task file"
-            )
+        advice = "NAME=PATH of a model, name = of a task file"
+        _model_names.refuse_twice(names, f"--{what}", advice)
     changed = {key: getattr(config, key) for key in TUNABLE}
     for task in tasks.values():
         locate(task, config.data)

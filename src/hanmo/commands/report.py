@@ -15,13 +15,14 @@ from typing import Any, Literal
 from hanmo.core.errors import UserError
 from hanmo.core.files import write_atomic
 from hanmo.report import latex, markdown, records
+from hanmo.report.own_files import PNG_HEAD, refuse_other
 from hanmo.report.runs import collect
 from hanmo.report.significance import compare
 from hanmo.report.spread import MARK, spread_png
 from hanmo.report.table import tables
 
 _TABLE = "table"  # name of the files without --out
-_HEAD = 4096  # bytes of a PNG that hold its notes
+_MAKER = "hanmo report"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +71,10 @@ def run(config: Config) -> dict[str, Any]:
     table, tex = out.with_suffix(".csv"), out.with_suffix(".tex")
     picture = out.with_name("spread.png" if out.stem == _TABLE else f"{out.stem}-spread.png")
     if not config.overwrite:
-        _refuse_other(out, f"{markdown.TITLE}\n")
-        _refuse_other(table, records.BEGINNING)
-        _refuse_other(tex, f"{latex.TITLE}\n")
-        _refuse_other(picture, MARK, within=_HEAD)
+        refuse_other(out, f"{markdown.TITLE}\n", _MAKER)
+        refuse_other(table, records.BEGINNING, _MAKER)
+        refuse_other(tex, f"{latex.TITLE}\n", _MAKER)
+        refuse_other(picture, MARK, _MAKER, within=PNG_HEAD)
     made = tables(collected.runs, published=config.published, all_sizes=config.sizes == "all")
     comparisons = [compare(one) for one in made]
     text = markdown.markdown(made, comparisons, collected)
@@ -101,19 +102,3 @@ def run(config: Config) -> dict[str, Any]:
         "unfinished": len(collected.unfinished),
         "missing": len(collected.missing),
     }
-
-
-def _refuse_other(path: Path, sign: str, *, within: int = 0) -> None:
-    """Refuse to replace a file that does not begin with a sign, or has it `within` some bytes."""
-    if not path.is_file():
-        if path.exists():
-            raise UserError(f"{path}: is a folder; expected a file for the table")
-        return
-    with path.open("rb") as stream:
-        head = stream.read(within or len(sign.encode()))
-    if sign.encode() in head:
-        return
-    raise UserError(
-        f"{path}: exists and was not made by hanmo report; choose another --out, or pass "
-        "--overwrite"
-    )
