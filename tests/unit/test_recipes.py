@@ -12,8 +12,10 @@ from hanmo.annotate.tagsets import TAGSETS
 from hanmo.commands import _pretraining, pretrain
 from hanmo.core import config as configuration
 from hanmo.core.errors import UserError
+from hanmo.distill.matches import check_matches
 from hanmo.model.config import SIZES, size_named
 from hanmo.model.heads import Pooler
+from hanmo.model.masked_lm import MaskedLm
 from hanmo.objectives._objective import make_objective
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
@@ -28,6 +30,12 @@ WITH_POOLER = {
     "rbt4": 45_564_672,
     "rbt6": 59_740_416,
     "rbtl3": 61_001_728,
+    "rbt6-kd": 59_740_416,
+    "minirbt-h256": 10_345_216,  # facts/07
+    "minirbt-h288": 12_311_136,
+    "rbt4-h312": 11_419_320,
+    "distil-roberta-wwm": 59_740_416,
+    "distil-roberta-wwm-large": 102_267_648,
     "macbert-base": 102_267_648,
     "macbert-large": 325_522_432,
     "pert-base": 102_267_648,
@@ -68,12 +76,40 @@ def test_a_recipe_builds_the_published_model(path: Path) -> None:
     shape = size_named(config.size)
     assert phases.max_length <= shape.max_position_embeddings
     with torch.device("meta"):
-        model: Any = objective.build(shape, {name: tuple(tags) for name, tags in TAGSETS.items()})
+        model: Any = (
+            MaskedLm(shape)  # beside teachers, of which a recipe has none
+            if config.objective == "distill"
+            else objective.build(shape, {name: tuple(tags) for name, tags in TAGSETS.items()})
+        )
         n_encoder = sum(p.numel() for p in model.encoder.parameters())
         n_pooler = sum(p.numel() for p in Pooler(shape).parameters())
     expected = {**WITH_POOLER, **ALBERT}.get(path.stem, WITHOUT.get(path.stem, 0) + n_pooler)
     if path.stem != "tiny":
         assert n_encoder + n_pooler == expected
+
+
+# Recipe → its teacher's size, and the depth that is to be reached.
+TEACHERS = {
+    "rbt6-kd": "base",
+    "minirbt-h256": "rbt6",
+    "minirbt-h288": "rbt6",
+    "rbt4-h312": "base",
+    "distil-roberta-wwm": "base",
+    "distil-roberta-wwm-large": "large",
+}
+
+
+def test_recipes_of_distillation_fit_their_teachers() -> None:
+    distilling = {path.stem for path in RECIPES if read(path).objective == "distill"}
+    assert distilling == TEACHERS.keys()
+    for path in (path for path in RECIPES if path.stem in TEACHERS):
+        config = read(path)
+        matches: Any = make_objective("distill", config.options)
+        teacher, student = SIZES[TEACHERS[path.stem]], size_named(config.size)
+        check_matches(matches.parsed, teacher, student)
+        last = matches.parsed[-1]
+        assert last.teacher == (teacher.num_hidden_layers,), path.stem
+        assert last.student == (student.num_hidden_layers,), path.stem
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

@@ -159,7 +159,8 @@ SIZES: Mapping[str, EncoderConfig] = {
     "rbtl3": _size(3, 1024, 16, 4096),
     "rbt4-h312": _size(4, 312, 12, 1200),  # iflytek/MiniRBT (facts/07), as the two that follow
     "minirbt-h256": _size(6, 256, 8, 1024),
-    "minirbt-h288": _size(6, 288, 12, 1152),  # its config file; its README says 8 heads
+    "minirbt-h288": _size(6, 288, 12, 1152),  # its config file
+    "minirbt-h288-8heads": _size(6, 288, 8, 1152),  # its README (facts/11, trap 6)
     # Discriminators; the objective makes the generator (facts/04).
     "electra-tiny": _size(4, 256, 4, 1024, embedding=128, family="electra"),  # this project's own
     "electra-small": _size(12, 256, 4, 1024, embedding=128, family="electra"),

@@ -156,7 +156,9 @@ def test_every_fact_has_a_source(model: Model) -> None:
 
 
 def test_every_recipe_of_a_published_model_is_somebody_s() -> None:
-    recipes = {path.stem for path in RECIPES.glob("*.toml")} - {"tiny"}
+    # These two were never published as models of their own.
+    own = {"tiny", "distil-roberta-wwm", "distil-roberta-wwm-large"}
+    recipes = {path.stem for path in RECIPES.glob("*.toml")} - own
     assert {model.recipe for model in models().values() if model.recipe} == recipes
     shapes = {}
     for name in recipes:
