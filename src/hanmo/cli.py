@@ -44,6 +44,7 @@ _ROAD = (
     "evaluate",
     "report",
     "predict",
+    "prune",
 )
 _MENDABLE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),

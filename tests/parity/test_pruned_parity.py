@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from hanmo.commands.predict import Config as Predict
+from hanmo.commands.predict import run as predict
 from hanmo.model import checkpoint
 from hanmo.model.config import EncoderConfig
 from hanmo.tasks.kinds._pooled import Pooled, cross_entropy
 from pruning_cases import SHAPE, randomise, run_prune, write_masked_lm
+from task_cases import run_finetune, write_task
 from training_cases import (
     CHARACTERS,
     TINY_ALBERT,
@@ -97,3 +100,25 @@ def test_padding_stays_zero_when_transformers_trains(tmp_path: Path) -> None:
     again = checkpoint.load_encoder(tmp_path / "trained")
     assert again.config.heads == (1, 2, 4)
     assert again.config.intermediates == (3, 32, 8)
+
+
+@pytest.mark.parametrize("shape", [SHAPES[1], SHAPES[3]], ids=lambda shape: shape.model_type)
+def test_a_classifier_is_the_same_in_transformers(
+    shape: EncoderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HANMO_CACHE", str(tmp_path / "cache"))
+    task = write_task(tmp_path / "task", n_train=20)
+    write_masked_lm(tmp_path / "lm", shape)
+    run_finetune(tmp_path / "lm", task, tmp_path / "run", save_model=True, epochs=1)
+    model = tmp_path / "run" / "model"
+    run_prune(model, tmp_path / "out", task=str(task), heads=1, ffn=8, by="logits")
+    hub = opened("AutoModelForSequenceClassification", tmp_path / "out")
+    text = "".join(CHARACTERS[7:20])
+    ids = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")(text).input_ids
+    with torch.inference_mode():
+        expected = hub(input_ids=torch.tensor([ids])).logits.softmax(-1)[0]
+    answer = predict(Predict(tmp_path / "out", "classify", text))
+    assert answer is not None
+    got = {one["label"]: one["probability"] for one in answer["answer"]["labels"]}
+    names = hub.config.id2label
+    assert [got[names[i]] for i in range(2)] == pytest.approx(expected.tolist(), abs=2e-6)

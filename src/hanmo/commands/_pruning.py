@@ -5,7 +5,7 @@
 
 import dataclasses
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,6 +24,7 @@ from hanmo.data.shards import KIND as SHARDS
 from hanmo.data.shards import ShardSet
 from hanmo.model.config import EncoderConfig
 from hanmo.pruning import vocabulary
+from hanmo.pruning.choose import Kept
 from hanmo.pruning.cut import cut
 from hanmo.pruning.importance import Importance, measure
 from hanmo.pruning.layers import chosen_layers, equal_layers, keep_layers
@@ -192,7 +193,7 @@ def make(plan: Plan, folder: Path) -> dict[str, Any]:
         said["layers_equal"] = f"{same} tensors are equal to those that they were copied from"
         entry["layers"] = plan.layers
     if plan.goal is not None and plan.measured is not None:
-        heads, neurons = prune(plan.measured.encoder, _measuring(plan), plan.goal)
+        heads, neurons = _chosen(plan.config, plan.goal, plan.measured)
         model = cut(model, heads, neurons)
         for name, kept in (("heads", heads), ("ffn", neurons)):
             entry[name] = [int(one.sum()) for one in kept]
@@ -215,33 +216,30 @@ def make(plan: Plan, folder: Path) -> dict[str, Any]:
     return {**sizes, **share, **said, **_next(plan)}
 
 
-def _measuring(plan: Plan) -> Callable[[], Importance]:
-    """Return a function that measures once; one progress line for all passes."""
-    measured, goal = plan.measured, plan.goal
-    assert measured is not None
-    assert goal is not None
+def _chosen(config: Options, goal: Goal, measured: _pruning_data.Measured) -> tuple[Kept, Kept]:
+    """Measure and choose, pass by pass; returns the heads and neurons that stay."""
     passes = len([*goal.steps()])
-    done = 0
+    total = passes * len(measured.batches)
+    title = f"prune: importance, {passes} {'passes' if passes > 1 else 'pass'}"
+    with (
+        Progress(title, total, "batches") as bar,
+        explained("lower --batch-size or --max-length"),
+    ):
 
-    def once() -> Importance:
-        nonlocal done
-        done += 1
-        title = f"prune: importance, pass {done} of {passes}"
-        advice = "lower --batch-size or --max-length"
-        with Progress(title, len(measured.batches), "batches") as bar, explained(advice):
-            try:
-                return measure(
-                    measured.model,
-                    measured.batches,
-                    measured.loss,
-                    n_examples=measured.n_examples,
-                    autocast=measured.device.autocast,
-                    advance=bar.advance,
-                )
-            except FloatingPointError as error:
-                raise UserError(f"{plan.config.model}: {error}; try --precision fp32") from None
+        def once() -> Importance:
+            return measure(
+                measured.model,
+                measured.batches,
+                measured.loss,
+                n_examples=measured.n_examples,
+                autocast=measured.device.autocast,
+                advance=bar.advance,
+            )
 
-    return once
+        try:
+            return prune(measured.encoder, once, goal)
+        except FloatingPointError as error:
+            raise UserError(f"{config.model}: {error}; try --precision fp32") from None
 
 
 def _vocabulary(found: vocabulary.Coverage, before: int, after: int) -> dict[str, Any]:

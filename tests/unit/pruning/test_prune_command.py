@@ -157,6 +157,17 @@ def test_an_electra_keeps_its_generator_s_vocabulary_in_step(tmp_path: Path) -> 
     )
 
 
+def test_converted_there_and_back(masked_lm: Path, shards: Path, tmp_path: Path) -> None:
+    run_prune(masked_lm, tmp_path / "out", heads=1, ffn=9, uneven_ffn=True, shards=shards)
+    for source, goal, form in (("out", "tf1", "tf1"), ("tf1", "back", "hf")):
+        words = [str(tmp_path / source), str(tmp_path / goal), "--to", form]
+        assert main(["convert", *words]) == 0
+    one, two = (checkpoint.load_masked_lm(tmp_path / name) for name in ("out", "back"))
+    assert one.encoder.config == two.encoder.config
+    state = two.state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in one.state_dict().items())
+
+
 BAD: list[tuple[dict[str, Any], str]] = [
     ({}, "nothing asked for"),
     ({"heads": 0}, "--heads: got 0; expected 1 or more; a layer keeps one at least"),
