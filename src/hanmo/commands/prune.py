@@ -13,16 +13,19 @@ Heads and neurons go by importance: how much the loss would change without them,
 """
 
 import dataclasses
+import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from hanmo.core.artifact import MANIFEST, building
 from hanmo.core.errors import UserError
 from hanmo.core.identity import plain
 
 KIND = "pruned model"
+Order: TypeAlias = Literal["together", "heads-first", "ffn-first"]
+By: TypeAlias = Literal["labels", "logits"]
 _HOW_MANY = ("heads", "ffn")
 # Settings that mean something only beside others: name → those.
 _NEEDS = {
@@ -75,8 +78,8 @@ class Config:
     uneven_ffn: bool = False
     multiple_of: int = 1
     iterations: int = 1
-    order: Literal["together", "heads-first", "ffn-first"] = "together"
-    by: Literal["labels", "logits"] = "labels"
+    order: Order = "together"
+    by: By = "labels"
     task: str | None = None
     data: Path | None = None
     shards: Path | None = None
@@ -151,6 +154,11 @@ def _check(config: Config) -> None:
         if value is not None and value < 1:
             whole = "; a layer keeps one at least" if name in _HOW_MANY else ""
             raise UserError(f"{_flag(name)}: got {value}; expected 1 or more{whole}")
+    for name, allowed in (("order", typing.get_args(Order)), ("by", typing.get_args(By))):
+        if getattr(config, name) not in allowed:
+            raise UserError(
+                f"--{name}: got {getattr(config, name)!r}; expected {' or '.join(allowed)}"
+            )
     if config.min_count < 1:
         raise UserError(f"--min-count: got {config.min_count}; expected 1 or more")
     if not 0 <= config.seed < 2**31:

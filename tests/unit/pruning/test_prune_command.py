@@ -185,6 +185,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"heads": 2, "multiple_of": 2, "shards": "S"}, "--multiple-of: got 2; it is for --ffn"),
     ({"layers": "0", "min_count": 2}, "--min-count: got 2; it is for --vocab-from"),
     ({"heads": 2, "iterations": 0, "shards": "S"}, "--iterations: got 0"),
+    ({"heads": 2, "shards": "S", "order": "neither"}, "--order: got 'neither'; expected together"),
+    ({"heads": 2, "shards": "S", "by": "chance"}, "--by: got 'chance'; expected labels or logits"),
     ({"vocab_from": ["S"], "min_count": 0}, "--min-count: got 0; expected 1 or more"),
     ({"vocab_from": ["no"]}, "no: no such file or folder"),
     ({"heads": 2, "shards": "OTHER"}, "encoded with another vocabulary"),
