@@ -45,6 +45,7 @@ _ROAD = (
     "report",
     "sizes",
     "predict",
+    "prune",
 )
 _MENDABLE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),

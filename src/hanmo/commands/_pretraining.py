@@ -107,7 +107,7 @@ def shape_of(config: Options, tokenizer: Tokenizer) -> EncoderConfig:
                 f"--layers: got {config.layers}; {config.init} has the layers 0 to "
                 f"{shape.num_hidden_layers - 1}"
             )
-        shape = dataclasses.replace(shape, num_hidden_layers=len(layers))
+        shape = shape.with_layers(layers)
     if config.size is not None:
         wanted = dataclasses.replace(size_named(config.size), vocab_size=shape.vocab_size)
         if wanted.parameters() != shape.parameters():

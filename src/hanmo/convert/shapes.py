@@ -148,7 +148,7 @@ def _built(config: EncoderConfig, part: str) -> Iterator[tuple[str, Shape]]:
     with torch.device("meta"), _NoValues():
         module: nn.Module
         if part == "encoder":
-            prefix, module = "bert.", Encoder(config)
+            prefix, module = "bert.", Encoder(config.padded)  # folders have all layers alike
         elif part == "pooler":
             prefix, module = "bert.pooler.", Pooler(config)
         elif part == "mlm_head":

@@ -113,7 +113,7 @@ def _guessed(
             + ("" if name else ", or give it with --model-config")
         )
     act = layout.activation("gelu")
-    numbers = {**found, "num_attention_heads": max(1, hidden // 64)}
+    numbers: dict[str, Any] = {**found, "num_attention_heads": max(1, hidden // 64)}
     if not FAMILIES[layout.family].factorised:
         numbers.pop("embedding_size", None)
     return EncoderConfig(**numbers, hidden_act=act, model_type=layout.family)

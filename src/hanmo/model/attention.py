@@ -27,29 +27,29 @@ _NEVER = -1e4  # a score that leaves nothing of its piece
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention; the three projections run as one matrix product.
+    """Multi-head attention of a layer; the three projections run as one matrix product.
 
     Attributes:
         kept: takes the queries, keys and values of a forward pass, if somebody wants them.
     """
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: EncoderConfig, layer: int = 0) -> None:
         super().__init__()
         h = config.hidden_size
-        self.n_heads = config.num_attention_heads
-        self.query = nn.Linear(h, h)
-        self.key = nn.Linear(h, h)
-        self.value = nn.Linear(h, h)
+        self.n_heads, self.head_size = config.heads_of(layer), config.head_size
+        self.query = nn.Linear(h, self.n_heads * self.head_size)
+        self.key = nn.Linear(h, self.n_heads * self.head_size)
+        self.value = nn.Linear(h, self.n_heads * self.head_size)
         self.dropout = config.attention_probs_dropout_prob
         self.kept: list[Tensor] | None = None
 
     def forward(self, x: Tensor, layout: Layout, asked: Tensor | None = None) -> Tensor:
-        """Attend within sequences: [N, H] → [N, H], or [M, H] at the asked places."""
+        """Attend within sequences: [N, H] → [N, A·D], or [M, A·D] at the asked places."""
         weight = torch.cat([self.query.weight, self.key.weight, self.value.weight])
         offset = torch.cat([self.query.bias, self.key.bias, self.value.bias])
         qkv = F.linear(x, weight, offset)
         # No -1 for the heads' width: a process may have no pieces in a part of a step.
-        qkv = qkv.view(len(x), 3, self.n_heads, x.shape[1] // self.n_heads)
+        qkv = qkv.view(len(x), 3, self.n_heads, self.head_size)
         if self.kept is not None:
             self.kept.append(qkv)
         dropout = self.dropout if self.training else 0.0

@@ -29,6 +29,7 @@ from hanmo.model.config import EncoderConfig, hugging_face_config, read_config
 from hanmo.model.encoder import Encoder, initialise
 from hanmo.model.families import Family
 from hanmo.model.masked_lm import MaskedLm
+from hanmo.model.pruned import pad, strip
 
 WEIGHTS, HEADS, CONFIG = "model.safetensors", "heads.safetensors", "config.json"
 OLD_WEIGHTS = "pytorch_model.bin"
@@ -83,6 +84,7 @@ def save_model(
         for name, tensor in whole.items()
         if not name.startswith(tuple(f"{companion}." for companion in companions))
     }
+    state = pad(state, _config(model))
     family = _config(model).family
     prefixes = tuple(getattr(model, "own_heads", ()))
     heads = {name: tensor for name, tensor in state.items() if name.startswith(prefixes)}
@@ -147,8 +149,9 @@ def load_masked_lm(folder: Path, *, dropout: float | None = None) -> MaskedLm:
     """
     layers = {name: tuple(tags) for name, tags in read_extra(folder).get("layers", {}).items()}
     given = read_tensors(folder)
-    ours = our_names(given, read_config(folder / CONFIG).family)
-    state = {ours[name]: tensor for name, tensor in given.items()}
+    shape = read_config(folder / CONFIG)
+    ours = our_names(given, shape.family)
+    state = strip({ours[name]: tensor for name, tensor in given.items()}, shape, folder)
     for name, tensor in given.items():
         wanted = state.get(original_of(name) or "")
         if wanted is not None and not torch.equal(tensor, wanted):
@@ -164,7 +167,7 @@ def load_masked_lm(folder: Path, *, dropout: float | None = None) -> MaskedLm:
             f"{folder}: has no masked-LM head (no weights named {_MLM_PREFIX}…); expected a "
             "pre-trained model that kept its head, such as one made by hanmo pretrain"
         )
-    model = MaskedLm(with_dropout(read_config(folder / CONFIG), dropout), layers=layers)
+    model = MaskedLm(with_dropout(shape, dropout), layers=layers)
     if layers:
         state |= _read_file(folder / HEADS)
     _load(model, {n: t for n, t in state.items() if not n.startswith("bert.pooler.")}, folder)
@@ -219,12 +222,14 @@ def with_dropout(config: EncoderConfig, dropout: float | None) -> EncoderConfig:
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """Read a model folder's weights under our names (BERT's, the encoder's under "bert.").
 
+    Pruned layers come without their padding.
+
     Raises:
         UserError: no weights file, or a damaged one.
     """
-    state = read_tensors(folder)
-    ours = our_names(state, read_config(folder / CONFIG).family)
-    return {ours[key]: value for key, value in state.items()}
+    state, shape = read_tensors(folder), read_config(folder / CONFIG)
+    ours = our_names(state, shape.family)
+    return strip({ours[key]: value for key, value in state.items()}, shape, folder)
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
@@ -300,7 +305,7 @@ def _read_state(
     if (folder / HEADS).is_file():
         state |= _read_file(folder / HEADS)
     if layers is not None:
-        state = _with_layers(state, layers)
+        state = with_layers(state, layers)
     own_name = _encoder_name(model)
     if own_name != _PREFIX:
         state = {_renamed(name, _PREFIX, own_name): tensor for name, tensor in state.items()}
@@ -324,7 +329,7 @@ def _encoder_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {n.removeprefix(_PREFIX): t for n, t in state.items() if n.startswith(_PREFIX)}
 
 
-def _with_layers(state: Mapping[str, Tensor], layers: Sequence[int]) -> dict[str, Tensor]:
+def with_layers(state: Mapping[str, Tensor], layers: Sequence[int]) -> dict[str, Tensor]:
     """Keep the encoder's layers `layers`, numbered anew; a layer may be taken twice."""
     start = f"{_PREFIX}encoder.layer."
     kept = {name: tensor for name, tensor in state.items() if not name.startswith(start)}

@@ -9,7 +9,7 @@ the identity. Sizes: facts/01 (LERT), facts/02 (BERT-wwm, RBT), each with its pa
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,11 @@ from hanmo.model.families import FAMILIES, Family
 
 # Names as Hugging Face has them; what they do: `activations.py`. ReLU: Google's Chinese ALBERT.
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
+# Sizes that layers may have of their own → what they are at most.
+_PRUNED = {"heads": "num_attention_heads", "intermediates": "intermediate_size"}
+# The same in `config.json`, under "hanmo" and there under "pruned".
+PRUNED = "pruned"
+_PRUNED_KEYS = {"heads": "heads", "intermediates": "intermediate"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,6 +47,10 @@ class EncoderConfig:
             embeddings: a projection leads to the layers); None for the same.
         model_type: the family: "bert", "electra", "albert" or "distilbert"; all layers of an ALBERT
             share their weights.
+        heads: heads that each layer with weights of its own has left; None: all. A head's width
+            stays `hidden_size / num_attention_heads`.
+        intermediates: width of each layer's feed-forward block; None: `intermediate_size`, which
+            is otherwise the widest.
     """
 
     vocab_size: int = 21128
@@ -59,6 +68,8 @@ class EncoderConfig:
     pad_token_id: int = 0
     embedding_size: int | None = None
     model_type: str = "bert"
+    heads: tuple[int, ...] | None = None
+    intermediates: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.hidden_size % self.num_attention_heads:
@@ -88,6 +99,15 @@ class EncoderConfig:
             raise UserError(
                 f"hidden_act: no {self.hidden_act!r}{nearest(self.hidden_act, ACTIVATIONS)}"
             )
+        for name, most in _PRUNED.items():
+            sizes, limit = getattr(self, name), getattr(self, most)
+            if sizes is None:
+                continue
+            if len(sizes) != self.num_distinct_layers or not all(1 <= n <= limit for n in sizes):
+                raise UserError(
+                    f"{name}: got {list(sizes)}; expected a number from 1 to {limit} ({most}) for "
+                    f"each of {self.num_distinct_layers} layers"
+                )
 
     @property
     def family(self) -> Family:
@@ -109,14 +129,44 @@ class EncoderConfig:
         """Layers with weights of their own."""
         return 1 if self.family.shares_layers else self.num_hidden_layers
 
+    @property
+    def head_size(self) -> int:
+        """Width of a head, D."""
+        return self.hidden_size // self.num_attention_heads
+
+    def heads_of(self, layer: int) -> int:
+        """Heads of a layer with weights of its own."""
+        return self.num_attention_heads if self.heads is None else self.heads[layer]
+
+    def intermediate_of(self, layer: int) -> int:
+        """Width of the feed-forward block of a layer with weights of its own."""
+        return self.intermediate_size if self.intermediates is None else self.intermediates[layer]
+
+    @property
+    def padded(self) -> "EncoderConfig":
+        """The shape of the folder's tensors: all layers alike (see `pruned.py`)."""
+        return dataclasses.replace(self, heads=None, intermediates=None)
+
+    def with_layers(self, layers: Sequence[int]) -> "EncoderConfig":
+        """Return the shape with these layers alone, in this order."""
+        return dataclasses.replace(
+            self,
+            num_hidden_layers=len(layers),
+            heads=self.heads and tuple(self.heads[n] for n in layers),
+            intermediates=self.intermediates and tuple(self.intermediates[n] for n in layers),
+        )
+
     def parameters(self, *, pooler: bool = True) -> int:
         """Return the number of parameters of the encoder, without task heads."""
-        h, f, e = self.hidden_size, self.intermediate_size, self.embedding_width
+        h, e = self.hidden_size, self.embedding_width
         rows = self.vocab_size + self.max_position_embeddings + self.type_vocab_size
-        layer = 4 * (h * h + h) + 2 * h * f + f + h + 4 * h
+        layers = 0
+        for number in range(self.num_distinct_layers):
+            a, f = self.heads_of(number) * self.head_size, self.intermediate_of(number)
+            layers += 3 * (h * a + a) + a * h + h + 2 * h * f + f + h + 4 * h
         projection = e * h + h if self.projects else 0
         pooled = h * h + h if pooler else 0
-        return rows * e + 2 * e + projection + self.num_distinct_layers * layer + pooled
+        return rows * e + 2 * e + projection + layers + pooled
 
 
 def _size(
@@ -251,7 +301,7 @@ def config_of(raw: Mapping[str, Any], path: Path) -> EncoderConfig:
     groups = (raw.get("num_hidden_groups", 1), raw.get("inner_group_num", 1))
     if groups != (1, 1):
         raise UserError(f"{path}: {groups} groups of layers; hanmo has ALBERTs of one group")
-    fields = {field.name for field in dataclasses.fields(EncoderConfig)}
+    fields = {field.name for field in dataclasses.fields(EncoderConfig)} - _PRUNED.keys()
     numbers = {key: raw[keys.get(key, key)] for key in fields if keys.get(key, key) in raw}
     if not FAMILIES[family].segments:
         numbers["type_vocab_size"] = 0
@@ -262,10 +312,33 @@ def config_of(raw: Mapping[str, Any], path: Path) -> EncoderConfig:
         )
     for key, value in numbers.items():
         _check_type(key, value, path)
+    numbers |= _pruned_sizes(raw, path)
     try:
         return EncoderConfig(**{**numbers, "model_type": family})
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def _pruned_sizes(raw: Mapping[str, Any], path: Path) -> dict[str, tuple[int, ...]]:
+    """Take out what hanmo wrote of layers that differ in size.
+
+    Raises:
+        UserError: no lists of numbers.
+    """
+    own = raw.get("hanmo")
+    sizes = own.get(PRUNED, {}) if isinstance(own, dict) else {}
+    found: dict[str, tuple[int, ...]] = {}
+    for name, key in _PRUNED_KEYS.items():
+        value = sizes.get(key) if isinstance(sizes, dict) else sizes
+        if value is None:
+            continue
+        if not isinstance(value, list) or not all(type(n) is int for n in value):
+            raise UserError(
+                f"{path}: hanmo.{PRUNED}: {json.dumps(sizes)[:200]}; expected {key!r}: a list of "
+                "whole numbers, one a layer"
+            )
+        found[name] = tuple(value)
+    return found
 
 
 def _check_type(key: str, value: Any, path: Path) -> None:
@@ -296,6 +369,9 @@ def hugging_face_config(config: EncoderConfig, architecture: str, **extra: Any) 
     """
     family = FAMILIES[config.model_type]
     numbers = dataclasses.asdict(config)
+    sizes = {key: numbers.pop(name) for name, key in _PRUNED_KEYS.items()}
+    if pruned := {key: list(value) for key, value in sizes.items() if value is not None}:
+        extra["hanmo"] = {**extra.get("hanmo", {}), PRUNED: pruned}
     numbers["embedding_size"] = config.embedding_width
     if not family.factorised:
         del numbers["embedding_size"]

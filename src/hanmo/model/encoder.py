@@ -67,10 +67,10 @@ class SublayerOutput(nn.Module):
 class Attention(nn.Module):
     """Self-attention with its output sublayer (names: attention.self, attention.output)."""
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: EncoderConfig, layer: int = 0) -> None:
         super().__init__()
-        self.self = SelfAttention(config)
-        self.output = SublayerOutput(config.hidden_size, config)
+        self.self = SelfAttention(config, layer)
+        self.output = SublayerOutput(config.heads_of(layer) * config.head_size, config)
 
     def forward(self, x: Tensor, layout: Layout, asked: Tensor | None = None) -> Tensor:
         """[N, H] → [N, H], or [M, H]."""
@@ -81,9 +81,9 @@ class Attention(nn.Module):
 class Intermediate(nn.Module):
     """The widening half of the feed-forward block."""
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: EncoderConfig, layer: int = 0) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.dense = nn.Linear(config.hidden_size, config.intermediate_of(layer))
         self.activation = activation(config.hidden_act)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,13 +92,13 @@ class Intermediate(nn.Module):
 
 
 class Layer(nn.Module):
-    """One transformer layer, post-norm as in BERT."""
+    """One transformer layer, post-norm as in BERT; pruned ones have sizes of their own."""
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: EncoderConfig, number: int = 0) -> None:
         super().__init__()
-        self.attention = Attention(config)
-        self.intermediate = Intermediate(config)
-        self.output = SublayerOutput(config.intermediate_size, config)
+        self.attention = Attention(config, number)
+        self.intermediate = Intermediate(config, number)
+        self.output = SublayerOutput(config.intermediate_of(number), config)
 
     def forward(self, x: Tensor, layout: Layout, asked: Tensor | None = None) -> Tensor:
         """[N, H] → [N, H], or [M, H]."""
@@ -151,7 +151,7 @@ class Layers(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.layer = nn.ModuleList(Layer(config) for _ in range(config.num_distinct_layers))
+        self.layer = nn.ModuleList(Layer(config, n) for n in range(config.num_distinct_layers))
         self.depth = config.num_hidden_layers
         self.recompute = False
         self.watched: Watched | None = None

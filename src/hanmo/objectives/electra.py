@@ -112,7 +112,7 @@ class Objective:
                 f"of {width}; expected a multiple of its {heads} heads"
             )
         return dataclasses.replace(
-            config,
+            config.padded,
             hidden_size=width,
             intermediate_size=4 * width,
             num_attention_heads=heads,

@@ -1,0 +1,1 @@
+"""Making a model smaller: layers, attention heads, feed-forward neurons, vocabulary."""

@@ -1,0 +1,78 @@
+"""Keep some layers of an encoder: the start of RBT3, of DistilBERT, of any shallower student.
+
+keep_layers(whole, [0, 2, 4])     # three layers; each tensor as it was
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+
+from hanmo.core.errors import UserError
+from hanmo.model.checkpoint import with_layers
+from hanmo.pruning.model_folder import ModelFolder
+
+_START = "bert.encoder.layer."
+
+
+def chosen_layers(text: str, model: ModelFolder, source: str) -> list[int]:
+    """Read a list of layers, as in "0,2,4"; a layer may be taken twice.
+
+    Raises:
+        UserError: no numbers, a layer that is not there, or layers that share their weights.
+    """
+    n = model.config.num_hidden_layers
+    if model.config.family.shares_layers:
+        raise UserError(
+            f"--layers: got {text!r}; the layers of {source} share their weights (ALBERT), "
+            "so there is none to choose"
+        )
+    try:
+        layers = [int(word) for word in text.split(",")]
+    except ValueError:
+        layers = []
+    if not layers or not all(0 <= layer < n for layer in layers):
+        raise UserError(
+            f"--layers: got {text!r}; expected numbers from 0 to {n - 1} with commas between "
+            f"them, as in 0,{n - 1}: the layers of {source} to keep"
+        )
+    return layers
+
+
+def keep_layers(model: ModelFolder, layers: Sequence[int]) -> ModelFolder:
+    """Return the model with these layers alone, numbered anew; a generator is left out."""
+    # Copies: a layer that is taken twice must not share its memory in a file.
+    weights = {name: one.clone() for name, one in with_layers(model.weights, layers).items()}
+    return dataclasses.replace(
+        model,
+        config=model.config.with_layers(layers),
+        weights=weights,
+        generator=None,
+    )
+
+
+def equal_layers(model: ModelFolder, source: ModelFolder, layers: Sequence[int]) -> int:
+    """Compare copied layers with those that they were copied from.
+
+    Args:
+        model: has `len(layers)` layers.
+        source: where they came from.
+        layers: layer i of `model` is layer `layers[i]` of `source`.
+
+    Returns:
+        How many tensors were compared.
+
+    Raises:
+        UserError: one differs, or is not there.
+    """
+    n = 0
+    for new, old in enumerate(layers):
+        prefix = f"{_START}{old}."
+        for name, tensor in source.weights.items():
+            if not name.startswith(prefix):
+                continue
+            copy = model.weights.get(f"{_START}{new}.{name.removeprefix(prefix)}")
+            if copy is None or not torch.equal(copy, tensor):
+                raise UserError(f"layer {new} is no copy of layer {old}: {name} differs")
+            n += 1
+    return n
