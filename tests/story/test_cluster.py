@@ -1,5 +1,6 @@
 """One and two processes at the same batch: same samples and masks, losses alike, exact resume."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -17,9 +18,11 @@ from hanmo.data.shards import ShardSet
 from hanmo.objectives._objective import Corruptor, Vocabulary
 from hanmo.text.tokenizer import Tokenizer
 from training_cases import (
+    TINY,
     assert_same_run,
     command_line,
     log_lines,
+    make_teacher,
     run_pretrain,
     settings_of,
     tensors,
@@ -116,6 +119,31 @@ def test_two_processes_do_what_one_does(
     pretrain.run(pretrain.Config(**{**fewer, "resume": True}))
     for line, one in zip(log_lines(tmp_path / "fewer"), expected, strict=True):
         assert line == pytest.approx(one, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+@pytest.mark.parametrize(
+    ("soft", "match"),
+    [("1.0", "2,1,attention,attention_ce,1"), ("0.0", "4,2,hidden,hidden_mse,1,linear")],
+)
+def test_two_processes_distil_as_one_does(
+    strategy: str, soft: str, match: str, shards: Path, tmp_path: Path
+) -> None:
+    """Without soft targets nobody looks at the head, which DDP waits for all the same."""
+    teacher = make_teacher(tmp_path / "teacher", dataclasses.replace(TINY, num_hidden_layers=4))
+    few = {"objective": "distill", "steps": 4, "dropout": 0.0, "log_every": 1}
+    options = {"distill.teacher": teacher, "distill.soft-weight": soft, "distill.matches": match}
+    settings = settings_of(shards, tmp_path / "run", strategy=strategy, accumulate=2, **few)
+    torchrun(2, settings | options)
+    given = {"teacher": (teacher,), "soft_weight": float(soft), "matches": (match,)}
+    run_pretrain(shards, tmp_path / "alone", options=given, **few)
+    lines, expected = log_lines(tmp_path / "run"), log_lines(tmp_path / "alone")
+    for line, one in zip(lines, expected, strict=True):
+        assert line == pytest.approx(one, rel=TOLERANCE)
+    ours, theirs = tensors(tmp_path / "run"), tensors(tmp_path / "alone")
+    assert ours.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        assert torch.allclose(ours[name], tensor, atol=1e-5), name
 
 
 def test_dropout_differs_between_processes_and_electra_agrees(shards: Path, tmp_path: Path) -> None:
