@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hanmo.annotate.tagsets import TAGSETS
-from hanmo.commands import _pretraining, pretrain
+from hanmo.commands import _pretraining, _starting, pretrain
 from hanmo.core import config as configuration
 from hanmo.core.errors import UserError
 from hanmo.distill.matches import check_matches
@@ -140,4 +140,4 @@ def test_flags_win_over_a_recipe() -> None:
 def test_a_recipe_of_some_layers_wants_a_model() -> None:
     path = next(path for path in RECIPES if path.stem == "rbt3")
     with pytest.raises(UserError, match="--layers: chooses layers of a model; pass --init MODEL"):
-        _pretraining.chosen_layers(read(path))
+        _starting.chosen_layers(read(path))

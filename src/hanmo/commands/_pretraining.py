@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import torch
 
 from hanmo.commands._answers import stored_answers
+from hanmo.commands._starting import shape_of, start_from
 from hanmo.core import artifact
 from hanmo.core import config as configuration
 from hanmo.core.errors import UserError
@@ -22,7 +23,7 @@ from hanmo.data.ragged import Array
 from hanmo.data.sequences import plan_sequences
 from hanmo.data.shards import ShardSet
 from hanmo.model import checkpoint
-from hanmo.model.config import EncoderConfig, read_config, size_named
+from hanmo.model.config import read_config
 from hanmo.model.encoder import Layers, compile_between_products, initialise
 from hanmo.model.partner import add_partner
 from hanmo.objectives._objective import Objective
@@ -68,11 +69,7 @@ def build_model(
     generator = torch.Generator().manual_seed(config.seed)
     initialise(model, shape.initializer_range, generator)
     if config.init is not None:
-        loaded = checkpoint.load_into(model, config.init, layers=chosen_layers(config))
-        if loaded.fresh:
-            say(f"init: not in {config.init}, so random: {', '.join(loaded.fresh)}")
-        if loaded.unused:
-            say(f"init: in {config.init}, but not in this model: {', '.join(loaded.unused)}")
+        start_from(model, config)
     if config.recompute:
         for part in model.modules():
             if isinstance(part, Layers):
@@ -94,49 +91,6 @@ def published_dropout(config: Options, tokenizer: Tokenizer) -> dict[str, float]
         "hidden_dropout_prob": shape.hidden_dropout_prob,
         "attention_probs_dropout_prob": shape.attention_probs_dropout_prob,
     }
-
-
-def shape_of(config: Options, tokenizer: Tokenizer) -> EncoderConfig:
-    layers = chosen_layers(config)
-    if config.init is None:
-        return dataclasses.replace(size_named(config.size or ""), vocab_size=tokenizer.size)
-    shape = read_config(config.init / "config.json")
-    if layers is not None:
-        if max(layers) >= shape.num_hidden_layers:
-            raise UserError(
-                f"--layers: got {config.layers}; {config.init} has the layers 0 to "
-                f"{shape.num_hidden_layers - 1}"
-            )
-        shape = shape.with_layers(layers)
-    if config.size is not None:
-        wanted = dataclasses.replace(size_named(config.size), vocab_size=shape.vocab_size)
-        if wanted.parameters() != shape.parameters():
-            raise UserError(f"--size {config.size}: {config.init} has another; leave --size out")
-    if Tokenizer.load(config.init).vocab != tokenizer.vocab:
-        raise UserError(
-            f"{config.init}: its vocabulary is not the one that {config.shards} was encoded with; "
-            f"encode with --vocab {config.init}/vocab.txt"
-        )
-    return shape
-
-
-def chosen_layers(config: Options) -> list[int] | None:
-    """Return the layers of `init` that are kept, from 0; None for all.
-
-    Raises:
-        UserError: not a list of numbers with commas, or one without `init`.
-    """
-    if config.layers is None:
-        return None
-    try:
-        layers = [int(word) for word in config.layers.split(",")]
-    except ValueError:
-        layers = []
-    if not layers or min(layers) < 0:
-        raise UserError(f"--layers: got {config.layers!r}; expected numbers from 0, as in 0,1,2")
-    if config.init is None:
-        raise UserError("--layers: chooses layers of a model; pass --init MODEL too")
-    return layers
 
 
 def phases_of(config: Options) -> Phases:

@@ -1,0 +1,91 @@
+"""What a pre-training run starts from: a shape, or a model and some of its layers."""
+
+import dataclasses
+from typing import Any, TypeAlias
+
+import torch
+
+from hanmo.core.errors import UserError
+from hanmo.core.log import say
+from hanmo.model import checkpoint
+from hanmo.model.config import EncoderConfig, read_config, size_named
+from hanmo.text.tokenizer import Tokenizer
+
+_LAYER = "bert.encoder.layer."
+
+# `pretrain.Config`; importing it here would be a cycle.
+Options: TypeAlias = Any
+
+
+def shape_of(config: Options, tokenizer: Tokenizer) -> EncoderConfig:
+    layers = chosen_layers(config)
+    if config.init is None:
+        return dataclasses.replace(size_named(config.size or ""), vocab_size=tokenizer.size)
+    shape = read_config(config.init / "config.json")
+    if layers is not None:
+        if max(layers) >= shape.num_hidden_layers:
+            raise UserError(
+                f"--layers: got {config.layers}; {config.init} has the layers 0 to "
+                f"{shape.num_hidden_layers - 1}"
+            )
+        shape = shape.with_layers(layers)
+    if config.size is not None:
+        wanted = dataclasses.replace(size_named(config.size), vocab_size=shape.vocab_size)
+        if wanted.parameters() != shape.parameters():
+            raise UserError(f"--size {config.size}: {config.init} has another; leave --size out")
+    if Tokenizer.load(config.init).vocab != tokenizer.vocab:
+        raise UserError(
+            f"{config.init}: its vocabulary is not the one that {config.shards} was encoded with; "
+            f"encode with --vocab {config.init}/vocab.txt"
+        )
+    return shape
+
+
+def chosen_layers(config: Options) -> list[int] | None:
+    """Return the layers of `init` that are kept, from 0; None for all.
+
+    Raises:
+        UserError: not a list of numbers with commas, or one without `init`.
+    """
+    if config.layers is None:
+        return None
+    try:
+        layers = [int(word) for word in config.layers.split(",")]
+    except ValueError:
+        layers = []
+    if not layers or min(layers) < 0:
+        raise UserError(f"--layers: got {config.layers!r}; expected numbers from 0, as in 0,1,2")
+    if config.init is None:
+        raise UserError("--layers: chooses layers of a model; pass --init MODEL too")
+    return layers
+
+
+def start_from(model: Any, config: Options) -> None:
+    """Give a model the weights of `init`, or of its chosen layers, and say what was not there.
+
+    Raises:
+        UserError: as `checkpoint.load_into`, or a layer that is no copy of the one it was made of.
+    """
+    layers = chosen_layers(config)
+    loaded = checkpoint.load_into(model, config.init, layers=layers)
+    if loaded.fresh:
+        say(f"init: not in {config.init}, so random: {', '.join(loaded.fresh)}")
+    if loaded.unused:
+        say(f"init: in {config.init}, but not in this model: {', '.join(loaded.unused)}")
+    if layers is not None:
+        n = _check_copies(model.encoder.state_dict(prefix="bert."), config, layers)
+        say(f"init: layers {config.layers} of {config.init}, {n} tensors, each compared: equal")
+
+
+def _check_copies(ours: dict[str, torch.Tensor], config: Options, layers: list[int]) -> int:
+    """Compare every tensor of the layers with its original; returns how many there are."""
+    theirs, n = checkpoint.read_weights(config.init), 0
+    for new, old in enumerate(layers):
+        for name, tensor in theirs.items():
+            if not name.startswith(f"{_LAYER}{old}."):
+                continue
+            copy = ours[name.replace(f"{_LAYER}{old}.", f"{_LAYER}{new}.", 1)]
+            if not torch.equal(copy, tensor.to(copy.dtype)):
+                raise UserError(f"{config.init}: layer {new} is no copy of {name}")
+            n += 1
+    return n
