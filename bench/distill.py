@@ -149,7 +149,7 @@ def own_distillation(big, small, pairs, batches, device):
         for layer, hidden in answer.seen.hidden.items():
             stored[f"hidden/0/{layer}"] = batch.layout.spread(hidden).view(*shape_, -1).half()
         with_answers.append(dataclasses.replace(batch, targets={**batch.targets, **stored}))
-    beside = StoredAnswers(big, 0, layers, logits=True)
+    beside = StoredAnswers(big, 0, logits=True)
     return step(LiveTeacher(teacher), batches), step(beside, with_answers)
 
 

@@ -49,9 +49,17 @@ def stored_answers(config: Options, phases: Any, shards: str) -> list[AnswerSet]
         UserError: answers to other sequences than the run's.
     """
     folders = config.options.get(_OPTION) or ()
-    found = [AnswerSet(folder, number) for number, folder in enumerate(folders)]
-    if not found:
+    if not folders:
         return []
+    from hanmo.distill.matches import parse_match
+
+    matches = [parse_match(text) for text in config.options.get("matches") or ()]
+    wanted = frozenset(layer for match in matches for layer in match.teacher)
+    logits = config.options.get("soft_weight", 1.0) > 0
+    found = [
+        AnswerSet(folder, number, wanted=wanted, logits=logits)
+        for number, folder in enumerate(folders)
+    ]
     lengths = [phase.max_length for phase in phases]
     if config.dupe_factor is None:
         stored = found[0].config["dupe_factor"]

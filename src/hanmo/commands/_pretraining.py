@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import torch
 
 from hanmo.commands._answers import stored_answers
-from hanmo.commands._starting import shape_of, start_from
+from hanmo.commands._starting import check_teachers, shape_of, start_from
 from hanmo.core import artifact
 from hanmo.core import config as configuration
 from hanmo.core.errors import UserError
@@ -64,6 +64,7 @@ def build_model(
             f"--max-length: got {longest}; the model has {shape.max_position_embeddings} positions"
         )
     model: Any = objective.build(shape, shards.layers)
+    check_teachers(model, config, longest)
     if config.partner != "none":
         add_partner(model)
     generator = torch.Generator().manual_seed(config.seed)

@@ -30,6 +30,7 @@ from hanmo.pruning.importance import Importance, measure
 from hanmo.pruning.layers import chosen_layers, equal_layers, keep_layers
 from hanmo.pruning.model_folder import ModelFolder, check_written, read_folder, write_folder
 from hanmo.pruning.passes import Goal, prune
+from hanmo.tasks.suite import TASKS
 from hanmo.text.tokenizer import Tokenizer
 from hanmo.train.devices import explained
 
@@ -269,6 +270,8 @@ def _next(plan: Plan) -> dict[str, str]:
     own = plan.source.raw.get("hanmo", {})
     task = config.task or own.get("task")
     if task and config.shards is None:
+        if config.task is None and task not in TASKS:
+            task = "TASK.toml"  # a user's own, of which the model knows the name alone
         words = ["hanmo", "finetune", str(config.out), "--task", str(task)]
         words += ["--data", str(config.data)] if config.data else []
         words += ["--method", "distill", "--distill.teacher", teacher, "--keep-head"]

@@ -190,7 +190,9 @@ def _of_shards(
         max_length=length,
         seed=config.seed,
     )
-    batches = [Batch.from_arrays(loader.batch(step), device.name) for step in range(n // size)]
+    # Whole batches: a few examples more than asked for, where they do not divide.
+    steps = range(-(-n // size))
+    batches = [Batch.from_arrays(loader.batch(step), device.name) for step in steps]
     model, original = _loaded(config, source, layers, MaskedLm, device)
     if config.by == "logits":
         batches = [_with_own_pieces(original, b, config.seed, i) for i, b in enumerate(batches)]

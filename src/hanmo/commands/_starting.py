@@ -23,6 +23,11 @@ def shape_of(config: Options, tokenizer: Tokenizer) -> EncoderConfig:
         return dataclasses.replace(size_named(config.size or ""), vocab_size=tokenizer.size)
     shape = read_config(config.init / "config.json")
     if layers is not None:
+        if shape.family.shares_layers:
+            raise UserError(
+                f"--layers: got {config.layers}; the layers of {config.init} share their weights "
+                "(ALBERT), so there is none to choose"
+            )
         if max(layers) >= shape.num_hidden_layers:
             raise UserError(
                 f"--layers: got {config.layers}; {config.init} has the layers 0 to "
@@ -67,7 +72,8 @@ def start_from(model: Any, config: Options) -> None:
         UserError: as `checkpoint.load_into`, or a layer that is no copy of the one it was made of.
     """
     layers = chosen_layers(config)
-    loaded = checkpoint.load_into(model, config.init, layers=layers)
+    # Projections of a run before belong to its matches.
+    loaded = checkpoint.load_into(model, config.init, layers=layers, skip=("projections.",))
     if loaded.fresh:
         say(f"init: not in {config.init}, so random: {', '.join(loaded.fresh)}")
     if loaded.unused:
@@ -75,6 +81,33 @@ def start_from(model: Any, config: Options) -> None:
     if layers is not None:
         n = _check_copies(model.encoder.state_dict(prefix="bert."), config, layers)
         say(f"init: layers {config.layers} of {config.init}, {n} tensors, each compared: equal")
+
+
+def check_teachers(model: Any, config: Options, longest: int) -> None:
+    """Refuse teachers that cannot read the run's sequences.
+
+    Raises:
+        UserError: too few positions, or one segment where there are pairs.
+    """
+    for number, teacher in enumerate(getattr(model, "teachers", ()), 1):
+        check_teacher(teacher.config, longest, config.partner, f"distill.teacher: number {number}")
+
+
+def check_teacher(shape: EncoderConfig, longest: int, partner: str, what: str) -> None:
+    """Refuse a teacher of that shape.
+
+    Raises:
+        UserError: as `check_teachers`.
+    """
+    if longest > shape.max_position_embeddings:
+        raise UserError(
+            f"{what} has {shape.max_position_embeddings} positions; the run's sequences have up to "
+            f"{longest} pieces: lower --max-length (or the lengths of --phases)"
+        )
+    if partner != "none" and shape.type_vocab_size == 1:
+        raise UserError(
+            f"{what} knows one segment; --partner {partner} makes pairs of two: leave it out"
+        )
 
 
 def _check_copies(ours: dict[str, torch.Tensor], config: Options, layers: list[int]) -> int:

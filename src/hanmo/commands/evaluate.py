@@ -301,6 +301,7 @@ def parse_model(text: str) -> Model:
 
 def _plan(config: Config, finetune: Any) -> list[tuple[str, Any]]:
     """Return each run's folder below OUT and its settings, seed by seed; checks what it can."""
+    from hanmo.tasks.method import make_method
     from hanmo.tasks.protocol import with_options
     from hanmo.tasks.splits import locate
     from hanmo.tasks.suite import find_task
@@ -310,6 +311,8 @@ def _plan(config: Config, finetune: Any) -> list[tuple[str, Any]]:
     if config.seeds < 1:
         raise UserError(f"--seeds: got {config.seeds}; expected 1 or more")
     models = [parse_model(text) for text in config.models]
+    if config.keep_head and any(model.init == "random" for model in models):
+        raise UserError("--keep-head: random weights have no head; leave it or random: out")
     tasks = {name: find_task(name) for name in config.tasks}
     for what, names in (
         ("models", [model.name for model in models]),
@@ -341,6 +344,8 @@ def _plan(config: Config, finetune: Any) -> list[tuple[str, Any]]:
             name=model.name,
             **{**passed, "learning_rate": rate},
         )
+        if config.method is not None:
+            make_method(config.method, config.options).for_run(task.name, seed)
         planned.append((folder, settings))
     return planned
 

@@ -227,6 +227,12 @@ def _run(
         if k not in {"model", "data", "threads", "cache", *_ELECTRA}
     }
     content["definition"] = definition(task)
+    # What a teacher holds is among the inputs, wherever it lies.
+    content["options"] = {
+        name: plain(value)
+        for name, value in _finetune_settings.method_options(config).items()
+        if not _is_path(value)
+    }
     for name, usual_value in (("keep_head", False), ("method", None), ("options", {})):
         if content[name] == usual_value:  # which runs had before there were these settings
             del content[name]
@@ -252,6 +258,7 @@ def _run(
             with run_log(build.dir / "log.jsonl") as log:
                 trained = _finetuning.train(config, prepared, log, method)
             metrics = _finetuning.record(config, prepared, trained)
+            metrics["settings"] |= _finetune_settings.beside_labels(config)
             metrics["changed"] = _finetune_settings.changed(config, usual)
             metrics["warnings"] = warnings
             metrics["command"] = _finetune_settings.command_line(asked)
@@ -261,6 +268,12 @@ def _run(
             configuration.write(build.dir / configuration.CONFIG_FILE, settings)
             build.counts.update(_counts(metrics))
         return {"run": str(config.out), **build.counts}
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, Path) or (
+        isinstance(value, list | tuple) and any(isinstance(one, Path) for one in value)
+    )
 
 
 def _method(config: Config, task: Task) -> "Method | None":

@@ -33,6 +33,7 @@ _NEEDS = {
     "uneven_heads": ("heads",),
     **dict.fromkeys(("uneven_ffn", "multiple_of"), ("ffn",)),
     **dict.fromkeys(("iterations", "order", "by"), _HOW_MANY),
+    **dict.fromkeys(("examples", "batch_size", "seed", "max_length"), _HOW_MANY),
     "data": ("task",),
     **dict.fromkeys(("min_count", "keep_pieces"), ("vocab_from",)),
 }

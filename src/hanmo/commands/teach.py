@@ -143,6 +143,8 @@ def _check(config: Config) -> None:
         if getattr(config, name) < least:
             got = getattr(config, name)
             raise UserError(f"--{name.replace('_', '-')}: got {got}; expected {least} or more")
+    if not 0 <= config.seed < 2**63:
+        raise UserError(f"--seed: got {config.seed}; expected 0 to 2^63 - 1")
     if config.partner not in PARTNERS:
         raise UserError(f"--partner: no {config.partner!r}; expected one of {', '.join(PARTNERS)}")
     if config.dtype not in ("fp16", "fp32"):
@@ -154,6 +156,7 @@ def _check(config: Config) -> None:
 
 
 def _teacher(config: Config, device: "Device") -> "LiveTeacher":
+    from hanmo.commands._starting import check_teacher
     from hanmo.distill.teachers import load_teacher
 
     teacher = load_teacher(config.teacher, head=config.top_k > 0, top_k=config.top_k or None)
@@ -164,11 +167,7 @@ def _teacher(config: Config, device: "Device") -> "LiveTeacher":
                 f"--hidden: got {layer}; {config.teacher} has the layers 0 (embeddings) to "
                 f"{shape.num_hidden_layers}"
             )
-    if max(config.max_length) > shape.max_position_embeddings:
-        raise UserError(
-            f"--max-length: got {max(config.max_length)}; {config.teacher} has "
-            f"{shape.max_position_embeddings} positions"
-        )
+    check_teacher(shape, max(config.max_length), config.partner, str(config.teacher))
     teacher.apply(lambda model: model.to(device.name))
     return teacher
 

@@ -73,7 +73,7 @@ def following(module: ModuleType, field: str, values: Mapping[str, Any]) -> Any:
 
 def prefix_of(module: ModuleType, plugin: str) -> str:
     """Return what stands before the flags of a command's plug-in: its name or, if so said, ""."""
-    return str(getattr(module, "PREFIX", _short(plugin)))
+    return str(getattr(module, "PREFIX", short(plugin)))
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -125,8 +125,8 @@ def _without_none(value: Any) -> Any:
     return value
 
 
-def _short(plugin: str) -> str:
-    """`lert` → `lert`; `my.objectives.shuffle` and `my/shuffle.py` → `shuffle`."""
+def short(plugin: str) -> str:
+    """Name a plug-in as its flags do: `my.objectives.shuffle` and `my/shuffle.py` → `shuffle`."""
     stem = Path(plugin).stem if plugin.endswith(".py") else plugin.rpartition(".")[2]
     return stem.replace("-", "_")
 

@@ -10,8 +10,8 @@
 
 A student's sequences are masked again by themselves; that they are the same is checked.
 
-    answers = AnswerSet.open(Path("work/answers"), number=0)
-    answers.add(corrupted, phase=0, repeats=…, indices=…)
+    answers = AnswerSet(Path("work/answers"), 0)
+    answers.add(corrupted, repeats=…, indices=…)
 """
 
 import dataclasses
@@ -95,6 +95,13 @@ def marks_of(corrupted: Corrupted) -> Array:
 class AnswerSet:
     """A finished folder of answers; pickles as its path.
 
+    Args:
+        folder: where it lies.
+        number: which teacher of a student it is, from 0.
+        phase: which of its phases is read.
+        wanted: layers whose outputs are read; None: all that are there.
+        logits: logits are read.
+
     Attributes:
         folder: where it lies.
         number: which teacher of a student it is, from 0.
@@ -102,13 +109,25 @@ class AnswerSet:
         phase: which of its phases is read.
     """
 
-    def __init__(self, folder: Path, number: int, phase: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        number: int,
+        *,
+        phase: int = 0,
+        wanted: frozenset[int] | None = None,
+        logits: bool = True,
+    ) -> None:
         self.folder, self.number, self.phase = folder, number, phase
+        self._wanted, self._logits = wanted, logits
         self.config: Mapping[str, Any] = artifact.read_manifest(folder, KIND).config
         self._parts = functools.lru_cache(maxsize=_OPEN_PARTS)(self._open)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return AnswerSet, (self.folder, self.number, self.phase)
+        made = functools.partial(
+            AnswerSet, phase=self.phase, wanted=self._wanted, logits=self._logits
+        )
+        return made, (self.folder, self.number)
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -122,7 +141,9 @@ class AnswerSet:
 
     def of_phase(self, phase: int) -> "AnswerSet":
         """The same answers, of another phase."""
-        return AnswerSet(self.folder, self.number, phase)
+        return AnswerSet(
+            self.folder, self.number, phase=phase, wanted=self._wanted, logits=self._logits
+        )
 
     def add(self, corrupted: Corrupted, *, repeats: IntArray, indices: IntArray) -> Corrupted:
         """Put the answers to sequences beside them.
@@ -150,7 +171,7 @@ class AnswerSet:
                 )
             asked = slice(int(part.asked[place]), int(part.asked[place + 1]))
             pieces = slice(int(part.pieces[place]), int(part.pieces[place + 1]))
-            if part.classes is not None and part.logits is not None:
+            if self._logits and part.classes is not None and part.logits is not None:
                 found.setdefault("classes", []).append(part.classes[asked])
                 found.setdefault("logits", []).append(part.logits[asked])
             for layer, values in part.hidden.items():
@@ -165,6 +186,9 @@ class AnswerSet:
             targets={**corrupted.targets, **own},
         )
 
+    def _wants(self, layer: int) -> bool:
+        return self._wanted is None or layer in self._wanted
+
     def _open(self, repeat: int, number: int) -> Part:
         folder = part_folder(self.folder, self.phase, repeat, number)
         try:
@@ -175,7 +199,11 @@ class AnswerSet:
                 np.asarray(arrays["pieces"]),
                 arrays.get("classes"),
                 arrays.get("logits"),
-                {int(n[7:]): a for n, a in sorted(arrays.items()) if n.startswith("hidden-")},
+                {
+                    int(name[7:]): array
+                    for name, array in sorted(arrays.items())
+                    if name.startswith("hidden-") and self._wants(int(name[7:]))
+                },
             )
         except (OSError, ValueError, KeyError) as error:
             raise UserError(

@@ -1,5 +1,6 @@
 """Do teacher and student read the same? Checked before anything is trained."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ def check_vocabulary(folder: Path, tokenizer: Any, *, whose: str = "the student"
         whose: for the message.
 
     Raises:
-        UserError: says the first piece that differs.
+        UserError: says the first piece that differs, or how the teacher cuts texts otherwise.
     """
+    _check_tokenizer(folder)
     theirs, ours = Tokenizer.load(folder).vocab, tokenizer.vocab
     if theirs == ours:
         return
@@ -31,3 +33,29 @@ def check_vocabulary(folder: Path, tokenizer: Any, *, whose: str = "the student"
         "the same pieces: distil first, and cut the vocabulary of the student afterwards "
         "(hanmo prune)"
     )
+
+
+# How hanmo cuts every text, as BERT's uncased Chinese models do: key → values that mean it.
+_CUTS = {
+    "do_lower_case": (True,),
+    "strip_accents": (None, True),
+    "tokenize_chinese_chars": (True,),
+}
+
+
+def _check_tokenizer(folder: Path) -> None:
+    path = folder / "tokenizer_config.json"
+    if not path.is_file():
+        return
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error}") from None
+    for name, expected in _CUTS.items():
+        value = raw.get(name, expected[0]) if isinstance(raw, dict) else expected[0]
+        if value not in expected:
+            raise UserError(
+                f"{path}: {name} is {json.dumps(value)}, so this teacher cuts texts into other "
+                f"pieces than its student, for which it is {json.dumps(expected[0])}; expected a "
+                "teacher with the tokenizer of BERT's uncased Chinese models"
+            )

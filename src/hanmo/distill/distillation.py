@@ -141,7 +141,9 @@ class Distillation(nn.Module):
             if match.projection != "none":
                 student = [self.projections[str(number)](layer).float() for layer in student]
             teacher = [shown[layer].float() for layer in match.teacher]
-            made.append((match, match.how.compare(student, teacher, places)))
+            # Differences of products in half precision are mostly rounding.
+            with torch.autocast(student[0].device.type, enabled=False):
+                made.append((match, match.how.compare(student, teacher, places)))
         return made
 
     def _targets(
@@ -187,7 +189,8 @@ class TextDistillation(Distillation):
             [answer.rows for answer in answers if answer.rows is not None],
             settings=self.settings,
             weights=Weights(
-                weights["soft"] / max(1, soft_rows), weights["hard"] / (hard_rows + _EPSILON)
+                weights["soft"] / max(1, soft_rows) if self.settings.soft_weight else None,
+                weights["hard"] / (hard_rows + _EPSILON) if self.settings.hard_weight else None,
             ),
         )
         parts = {}

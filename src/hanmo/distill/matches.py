@@ -134,7 +134,11 @@ def check_matches(matches: Iterable[Match], teacher: EncoderConfig, student: Enc
 def _check_heads(match: Match, teacher: EncoderConfig, student: EncoderConfig, where: str) -> None:
     if not match.how.same_heads:
         return
-    heads = teacher.heads_of(match.teacher[0] - 1), student.heads_of(match.student[0] - 1)
+    # The layers of an ALBERT are one.
+    heads = [
+        shape.heads_of((layers[0] - 1) % shape.num_distinct_layers)
+        for shape, layers in ((teacher, match.teacher), (student, match.student))
+    ]
     if heads[0] != heads[1]:
         other = {"attention_mse": "attention_mse_sum", "attention_ce": "attention_ce_mean"}
         raise UserError(

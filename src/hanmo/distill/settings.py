@@ -84,10 +84,10 @@ class Settings:
             value = getattr(self, name)
             if value not in known:
                 raise UserError(f"distill.{name}: no {value!r}{nearest(value, known)}")
-        if not (self.soft_weight or self.hard_weight or self.matches):
+        if not (self.soft_weight or self.matches):
             raise UserError(
-                "distill: nothing to learn: soft_weight and hard_weight are 0 and there are no "
-                "matches"
+                "distill: nothing to learn from a teacher: soft_weight is 0 and there are no "
+                "matches; leave distillation out, or give one of them"
             )
         if self.parsed and len(self.teacher) > 1:
             raise UserError(

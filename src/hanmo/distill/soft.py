@@ -120,10 +120,13 @@ def scheduled(marks: Tensor, settings: Settings) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Weights:
-    """What the two losses of a row count for: the weight of each by the rows of the whole step."""
+    """What the two losses of a row count for: the weight of each by the rows of the whole step.
 
-    soft: float
-    hard: float
+    One that is None is not computed; one that is 0, at an end of its schedule, is.
+    """
+
+    soft: float | None
+    hard: float | None
 
 
 def vocabulary_sum(
@@ -203,13 +206,13 @@ class _Vocabulary(torch.autograd.Function):
             rows = x[begin:end]
             logits = F.linear(rows, weight, bias).to(soft.dtype)  # [m, V]
             grad = torch.zeros_like(logits)
-            if weights.soft:
+            if weights.soft is not None:
                 for number, teacher in enumerate(teachers):
                     own = tau[number, begin:end, None] if isinstance(tau, Tensor) else tau
                     lost, slope = _soft_chunk(logits, teacher(begin, end), settings, own)
                     soft += lost / len(teachers)
                     grad += slope * (weights.soft / len(teachers))
-            if weights.hard:
+            if weights.hard is not None:
                 lost, slope = _hard_chunk(logits, targets[begin:end])
                 hard += lost
                 grad += slope * weights.hard
@@ -221,7 +224,7 @@ class _Vocabulary(torch.autograd.Function):
         ctx.save_for_backward(*(grads if wanted else ()))
         ctx.dtype = x.dtype
         ctx.mark_non_differentiable(soft, hard)
-        return weights.soft * soft + weights.hard * hard, soft, hard
+        return (weights.soft or 0.0) * soft + (weights.hard or 0.0) * hard, soft, hard
 
     @staticmethod
     @once_differentiable

@@ -96,14 +96,16 @@ class LiveTeacher:
         return Answer(seen, outputs, self._rows(model, outputs.at_positions))
 
     def _rows(self, model: MaskedLm, at_positions: Tensor) -> Rows:
-        embedding, bias = (
-            model.encoder.embeddings.word_embeddings.weight,
-            model.cls.predictions.bias,
-        )
-        dtype = at_positions.dtype
+        device, dtype = at_positions.device.type, at_positions.dtype
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+        x = at_positions.to(dtype)
+        embedding = model.encoder.embeddings.word_embeddings.weight.to(dtype)
+        bias = model.cls.predictions.bias.to(dtype)
 
         def rows(begin: int, end: int) -> Scores:
-            logits = F.linear(at_positions[begin:end], embedding.to(dtype), bias.to(dtype))
+            with torch.autocast(device, enabled=False):
+                logits = F.linear(x[begin:end], embedding, bias)
             if self._top_k is None:
                 return Scores(logits)
             best = logits.float().topk(min(self._top_k, logits.shape[1]))
@@ -147,14 +149,12 @@ class StoredAnswers:
     Attributes:
         config: its shape.
         number: which teacher it is.
-        layers: whose outputs are there.
-        logits: whether logits are there.
+        logits: whether logits come too.
         top_k: how many of the stored pieces count; None: all.
     """
 
     config: EncoderConfig
     number: int
-    layers: tuple[int, ...]
     logits: bool
     top_k: int | None = None
 

@@ -29,7 +29,7 @@ from hanmo.model.config import EncoderConfig, hugging_face_config, read_config
 from hanmo.model.encoder import Encoder, initialise
 from hanmo.model.families import Family
 from hanmo.model.masked_lm import MaskedLm
-from hanmo.model.pruned import pad, strip
+from hanmo.model.pruned import pad, strip, with_layers
 
 WEIGHTS, HEADS, CONFIG = "model.safetensors", "heads.safetensors", "config.json"
 OLD_WEIGHTS = "pytorch_model.bin"
@@ -182,7 +182,13 @@ class Loaded:
     unused: tuple[str, ...]
 
 
-def load_into(model: nn.Module, folder: Path, *, layers: Sequence[int] | None = None) -> Loaded:
+def load_into(
+    model: nn.Module,
+    folder: Path,
+    *,
+    layers: Sequence[int] | None = None,
+    skip: tuple[str, ...] = (),
+) -> Loaded:
     """Start a model from a checkpoint's weights; what the folder lacks stays as it is.
 
     Weights of the folder that the model lacks (a pooler, a classifier) are left out.
@@ -191,11 +197,13 @@ def load_into(model: nn.Module, folder: Path, *, layers: Sequence[int] | None = 
         model: has `encoder`.
         folder: hanmo's or Hugging Face's.
         layers: layer i of the model starts from layer `layers[i]` of the folder; default: from i.
+        skip: beginnings of names that are not taken.
 
     Raises:
         UserError: not a model folder, no encoder weights, or another shape.
     """
-    state = _read_state(model, folder, layers)
+    found = _read_state(model, folder, layers)
+    state = {n: t for n, t in found.items() if not n.startswith(skip)}
     wanted = model.state_dict()
     own_name = _encoder_name(model)
     fresh = sorted(wanted.keys() - state.keys())
@@ -327,20 +335,6 @@ def _config(model: Any) -> EncoderConfig:
 
 def _encoder_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {n.removeprefix(_PREFIX): t for n, t in state.items() if n.startswith(_PREFIX)}
-
-
-def with_layers(state: Mapping[str, Tensor], layers: Sequence[int]) -> dict[str, Tensor]:
-    """Keep the encoder's layers `layers`, numbered anew; a layer may be taken twice."""
-    start = f"{_PREFIX}encoder.layer."
-    kept = {name: tensor for name, tensor in state.items() if not name.startswith(start)}
-    for new, old in enumerate(layers):
-        prefix = f"{start}{old}."
-        kept |= {
-            f"{start}{new}.{name.removeprefix(prefix)}": tensor
-            for name, tensor in state.items()
-            if name.startswith(prefix)
-        }
-    return kept
 
 
 def _encoder_name(model: nn.Module) -> str:

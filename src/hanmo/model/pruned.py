@@ -12,7 +12,7 @@ What is kept comes first in each layer; `config.json` has the counts ("hanmo": {
 Shapes: H hidden, A heads of the padded shape, a of the layer, D a head's width, F and f likewise.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -93,3 +93,17 @@ def _filled(tensor: Tensor, axis: int, size: int) -> Tensor:
     filled = tensor.new_zeros(shape)
     filled.narrow(axis, 0, have).copy_(tensor)
     return filled
+
+
+def with_layers(state: Mapping[str, Tensor], layers: Sequence[int]) -> dict[str, Tensor]:
+    """Keep the encoder's layers `layers`, numbered anew; a layer may be taken twice."""
+    start = "bert.encoder.layer."
+    kept = {name: tensor for name, tensor in state.items() if not name.startswith(start)}
+    for new, old in enumerate(layers):
+        prefix = f"{start}{old}."
+        kept |= {
+            f"{start}{new}.{name.removeprefix(prefix)}": tensor
+            for name, tensor in state.items()
+            if name.startswith(prefix)
+        }
+    return kept

@@ -180,4 +180,4 @@ class Objective(Settings):
                 "distill.answers: mse and flsw compare all logits, and answers have the most "
                 "likely alone; give the model itself: --distill.teacher"
             )
-        return StoredAnswers(shape, number, answers.layers, stored > 0, self.top_k)
+        return StoredAnswers(shape, number, logits=self.soft_weight > 0, top_k=self.top_k)

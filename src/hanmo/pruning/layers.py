@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 
 from hanmo.core.errors import UserError
-from hanmo.model.checkpoint import with_layers
+from hanmo.model.pruned import with_layers
 from hanmo.pruning.model_folder import ModelFolder
 
 _START = "bert.encoder.layer."

@@ -10,8 +10,10 @@ import torch
 from distill_cases import PLAIN, WIDE, arrays, batch, masked_lm
 from hanmo.core.errors import UserError
 from hanmo.distill.distillation import TextDistillation
+from hanmo.distill.matches import check_matches, parse_match
+from hanmo.distill.places import Places
 from hanmo.distill.settings import Settings
-from hanmo.distill.teachers import LiveTeacher, load_teacher
+from hanmo.distill.teachers import LiveTeacher, Watch, load_teacher
 from hanmo.model import checkpoint
 from hanmo.model.encoder import Encoder
 from hanmo.model.trainable import Batch
@@ -222,6 +224,52 @@ def test_a_checkpoint_is_the_students(tmp_path: Path) -> None:
     assert any(name.startswith("projections.") for name in again.state_dict())
 
 
+def test_matches_are_in_fp32_under_autocast() -> None:
+    """Near its teacher, a student's differences are smaller than the rounding of bf16."""
+    matches = tuple(
+        text for text in EVERY if "gram" in text or "nst" in text or "attention" in text
+    )
+    student, teacher = masked_lm(PLAIN, 0), masked_lm(PLAIN, 0)
+    with torch.no_grad():
+        for parameter in teacher.parameters():
+            parameter.mul_(1 + 0.02 * torch.randn_like(parameter))
+    same = tuple(
+        text.replace("4,", "2,").replace("3,", "2,").replace("+4", "+2").replace(",linear", "")
+        for text in matches
+    )
+    seen = TextDistillation(student, [LiveTeacher(teacher)], Settings(matches=same))
+    assert len(same) == 4
+    one, values = batch(), []
+    hidden, attention = (frozenset(range(3)), frozenset({1, 2}))
+    with torch.no_grad(), student.encoder.watching(hidden, attention) as own:
+        student.outputs(one)
+    theirs = LiveTeacher(teacher).answer(one, Watch(hidden, attention)).seen
+    for on in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=on):
+            compared = seen._compared(own, theirs, Places.of(one))
+        values.append([loss.item() for _, loss in compared])
+    assert values[0] == values[1]
+
+
+def test_projections_of_a_run_before_are_not_taken(tmp_path: Path) -> None:
+    made(Settings(matches=("4,2,hidden,cos,1,linear",)))
+    first = made(Settings(matches=("4,2,hidden,cos,1,linear",)), student=masked_lm(PLAIN, 7))
+    checkpoint.save_model(tmp_path / "m", first, tokenizer=tokenizer())
+    second = made(Settings(matches=("4,2,hidden,cos,1,linear",)))
+    before = second.projections["0"].dense.weight.clone()
+    checkpoint.load_into(second, tmp_path / "m", skip=("projections.",))
+    assert torch.equal(second.projections["0"].dense.weight, before)
+    assert torch.equal(second.student.cls.predictions.bias, first.student.cls.predictions.bias)
+
+
+def test_heads_of_a_pruned_albert_are_compared() -> None:
+    pruned = dataclasses.replace(TINY_ALBERT, heads=(1,))
+    match = (parse_match("2,2,attention,attention_mse,1"),)
+    with pytest.raises(UserError, match="2 heads, the student 1"):
+        check_matches(match, TINY_ALBERT, pruned)
+    check_matches(match, pruned, pruned)
+
+
 def test_a_student_comes_near_its_teacher() -> None:
     teacher = masked_lm(WIDE, 1).eval()
     model = made(Settings(temperature=2.0), teacher=teacher)
@@ -261,6 +309,7 @@ def test_a_student_comes_near_its_teacher() -> None:
         ({"hard_weight": float("nan")}, "hard_weight: got nan"),
         ({"soft_schedule": "linear"}, "soft_schedule: no 'linear'"),
         ({"soft_weight": 0.0}, "nothing to learn"),
+        ({"soft_weight": 0.0, "hard_weight": 1.0}, "nothing to learn from a teacher"),
         ({"matches": ("5,2,hidden,hidden_mse,1,linear",)}, "teacher has no layer 5"),
         ({"matches": ("4,3,hidden,hidden_mse,1,linear",)}, "student has no layer 3"),
         ({"matches": ("0,1,attention,attention_mse_sum,1",)}, "expected 1 to 4"),

@@ -1,7 +1,9 @@
 """`hanmo teach`: answers stored beside the shards, and students that learn from them."""
 
+import dataclasses
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -19,6 +21,7 @@ from hanmo.core.artifact import read_manifest
 from hanmo.core.errors import UserError
 from hanmo.data.answers import KIND, AnswerSet
 from training_cases import (
+    TINY,
     TINY_ELECTRA,
     VOCAB,
     assert_same_run,
@@ -242,6 +245,7 @@ def test_changed_answers_are_found(root: Path, tmp_path: Path) -> None:
         ({"max_length": [128]}, "has 64 positions"),
         ({"rate": 1.5}, "distill.rate"),
         ({"partner": "nps"}, "--partner: no 'nps'"),
+        ({"seed": -1}, "--seed: got -1"),
     ],
 )
 def test_bad_settings(root: Path, tmp_path: Path, changed: dict[str, Any], said: str) -> None:
@@ -258,6 +262,44 @@ def test_a_teacher_with_other_pieces(root: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="another vocabulary"):
         distil(root, tmp_path / "run", {"teacher": [tmp_path / "teacher"]})
     assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_with_too_few_positions_or_segments(root: Path, tmp_path: Path) -> None:
+    short = dataclasses.replace(TINY, max_position_embeddings=24)
+    teacher = make_teacher(tmp_path / "short", short)
+    with pytest.raises(UserError, match="24 positions; the run's sequences have up to 32"):
+        distil(root, tmp_path / "run", {"teacher": [teacher]})
+    with pytest.raises(UserError, match="24 positions"):
+        run_teach(root, tmp_path / "out", teacher=teacher)
+    flat = make_teacher(tmp_path / "flat", dataclasses.replace(TINY, type_vocab_size=1))
+    with pytest.raises(UserError, match="one segment; --partner sop"):
+        distil(root, tmp_path / "run", {"teacher": [flat]}, partner="sop")
+    with pytest.raises(UserError, match="one segment; --partner sop"):
+        run_teach(root, tmp_path / "out", teacher=flat, partner="sop")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_that_cuts_texts_otherwise(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "teacher", tmp_path / "cased")
+    path = tmp_path / "cased" / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"do_lower_case": False}))
+    with pytest.raises(UserError, match="do_lower_case is false, so this teacher cuts texts"):
+        distil(root, tmp_path / "run", {"teacher": [tmp_path / "cased"]})
+
+
+def test_only_what_is_wanted_is_read(root: Path) -> None:
+    answers = AnswerSet(root / "answers", 0, wanted=frozenset({2}), logits=False)
+    part = answers._open(0, 0)
+    assert list(part.hidden) == [2]
+    again = pickle.loads(pickle.dumps(answers.of_phase(0)))
+    assert list(again._open(0, 0).hidden) == [2]
+
+
+def test_a_weight_that_begins_at_nothing_is_logged(root: Path, tmp_path: Path) -> None:
+    options = {"teacher": [root / "teacher"], "soft_schedule": "linear-growth"}
+    distil(root, tmp_path / "run", options, log_every=1, steps=3)
+    assert log_lines(tmp_path / "run")[0]["loss/soft"] > 1
+    assert log_lines(tmp_path / "run")[0]["loss"] == 0
 
 
 def test_a_student_of_a_teacher_that_changed(root: Path, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from safetensors.torch import load_file, save_file
 from hanmo.commands import evaluate, finetune
 from hanmo.core import config as configuration
 from hanmo.core.errors import UserError
+from hanmo.report.runs import collect
+from hanmo.report.table import tables
 from task_cases import metrics_of, run_finetune, write_model, write_task
 from training_cases import TINY, VOCAB, make_teacher
 
@@ -124,6 +126,80 @@ def test_each_run_of_an_evaluation_has_its_teacher(root: Path, tmp_path: Path) -
         assert teacher.endswith(f"teachers/toy/seed-{seed}/model")
 
 
+def test_an_evaluation_checks_its_teachers_first(root: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {
+        "models": [f"student={root / 'small'}"],
+        "tasks": [str(root / "toy" / "task.toml")],
+        "out": tmp_path / "runs",
+        "seeds": 2,
+    }
+    for options, said in (
+        (
+            {"teacher": [tmp_path / "{task}/{seed}"]},
+            r"no model in .*/toy/1 \(\{task\} and \{seed\}",
+        ),
+        ({"teacher": [root / "small"], "temperature": -1.0}, "temperature: got -1.0"),
+    ):
+        with pytest.raises(UserError, match=said):
+            evaluate.run(evaluate.Config(**given, method="distill", options=options))
+    with pytest.raises(UserError, match=r"methods: no 'distil'.*'distill'"):
+        evaluate.run(evaluate.Config(**given, method="distil"))
+    random = [f"r=random:{root / 'small'}"]
+    with pytest.raises(UserError, match="--keep-head: random weights have no head"):
+        evaluate.run(evaluate.Config(**{**given, "models": random}, keep_head=True))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_other_distillations_are_other_rows(root: Path, tmp_path: Path) -> None:
+    for temperature in (2.0, 20.0):
+        out = tmp_path / "runs" / "small" / "toy" / f"t{temperature:g}"
+        options = {"temperature": temperature, "matches": ["2,2,hidden,cos,0.1"]}
+        distil(root, out, epochs=1, options=options)
+    made = collect([tmp_path / "runs"])
+    rows = [row for table in tables(made.runs, published=False) for row in table.rows]
+    assert len(rows) == 2
+    metrics = json.loads((tmp_path / "runs/small/toy/t20/metrics.json").read_text())
+    assert metrics["changed"]["distill.temperature"] == 20.0
+    assert metrics["changed"]["distill.matches"] == "2,2,hidden,cos,0.1"
+    assert metrics["changed"]["distill.teacher"] == str(root / "teacher" / "model")
+
+
+def test_a_method_by_its_module_repeats_too(root: Path, tmp_path: Path) -> None:
+    options = {"teacher": [root / "teacher" / "model"], "temperature": 3.0}
+    run_finetune(
+        root / "small",
+        root / "toy" / "task.toml",
+        tmp_path / "run",
+        epochs=1,
+        method="hanmo.tasks.methods.distill",
+        options=options,
+    )
+    command = json.loads((tmp_path / "run" / "metrics.json").read_text())["command"]
+    config = configuration.parse("finetune", finetune, command.split()[2:])
+    assert config.options["temperature"] == 3.0
+
+
+def test_a_finished_run_may_find_its_teacher_elsewhere(root: Path, tmp_path: Path) -> None:
+    distil(root, tmp_path / "run", epochs=1)
+    (tmp_path / "link").symlink_to(root / "teacher" / "model")
+    stamp = (tmp_path / "run" / "metrics.json").stat().st_mtime_ns
+    distil(root, tmp_path / "run", epochs=1, options={"teacher": [tmp_path / "link"]})
+    assert (tmp_path / "run" / "metrics.json").stat().st_mtime_ns == stamp
+    with pytest.raises(UserError, match=r"distill\.teacher: no model in"):
+        distil(root, tmp_path / "run", epochs=1, options={"teacher": [tmp_path / "gone"]})
+
+
+def test_random_weights_keep_no_head(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--keep-head: random weights have no head"):
+        run_finetune(
+            root / "teacher" / "model",
+            root / "toy" / "task.toml",
+            tmp_path / "run",
+            keep_head=True,
+            init="random",
+        )
+
+
 def test_runs_without_a_method_are_what_they_were(root: Path, tmp_path: Path) -> None:
     run_finetune(root / "small", root / "toy" / "task.toml", tmp_path / "run", epochs=1)
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
@@ -136,7 +212,7 @@ def test_runs_without_a_method_are_what_they_were(root: Path, tmp_path: Path) ->
         ({"teacher": []}, "none given; expected folders of hanmo finetune --save-model"),
         ({"matches": ["3,2,hidden,cos,1"]}, "teacher has no layer 3"),
         ({"temperature": -1.0}, "temperature: got -1.0"),
-        ({"soft_weight": 0.0}, "nothing to learn"),
+        ({"soft_weight": 0.0, "hard_weight": 1.0}, "nothing to learn from a teacher"),
     ],
 )
 def test_bad_options_stop_before_training(

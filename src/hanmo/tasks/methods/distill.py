@@ -37,11 +37,22 @@ class Method(Settings):
             )
 
     def for_run(self, task: str, seed: int) -> "Method":
-        """Put the run's task and seed into the teachers' paths."""
+        """Put the run's task and seed into the teachers' paths.
+
+        Raises:
+            UserError: no model there.
+        """
         teachers = tuple(
             Path(str(folder).replace("{task}", task).replace("{seed}", str(seed)))
             for folder in self.teacher
         )
+        for given, folder in zip(self.teacher, teachers, strict=True):
+            if not (folder / "config.json").is_file():
+                put_in = f" ({{task}} and {{seed}} of {given} put in)" if given != folder else ""
+                raise UserError(
+                    f"distill.teacher: no model in {folder}{put_in}; expected a folder made by "
+                    f"hanmo finetune --task {task} --save-model: RUN/model"
+                )
         return dataclasses.replace(self, teacher=teachers)
 
     @property
@@ -74,6 +85,7 @@ class Method(Settings):
         from hanmo.tasks.method import Trainee
         from hanmo.tasks.trained import load_trained
 
+        self._check_numbers(model, prepared)
         teachers: list[Any] = []
         for number, folder in enumerate(self.teacher):
             check_vocabulary(folder, prepared.tokenizer)
@@ -86,14 +98,13 @@ class Method(Settings):
             sequences = with_answers(sequences, logits, number)
             teachers.append(StoredOutputs(live.config, number, tuple(logits)))
         module = TaskDistillation(model, teachers, self)
-        self._check_numbers(module, prepared)
         generator = torch.Generator().manual_seed(seed)
         initialise(module.projections, module.encoder.config.initializer_range, generator)
         module.projections.to(device.name)
         return Trainee(module, sequences, {"teachers": [str(path) for path in self.teacher]})
 
-    def _check_numbers(self, module: Any, prepared: "Prepared") -> None:
-        number = getattr(module.student, "n_outputs", 2) == 1
+    def _check_numbers(self, model: Any, prepared: "Prepared") -> None:
+        number = getattr(model, "n_outputs", 2) == 1
         if number and self.soft_weight and self.soft_loss == "ce":
             raise UserError(
                 f"distill.soft_loss: {prepared.task.name} predicts a number, of which there are no "
