@@ -549,6 +549,9 @@ def _takes(command: str, folder: Path, road: Road, out: Path) -> list[object] | 
         "evaluate": ["evaluate", "--models", folder, "--tasks", _task(out.parent), "--out", out],
         "convert": ["convert", folder, out, "--to", "tf1"],
         "inspect": ["inspect", folder],
+        "teach": ["teach", folder, "--teacher", road.model, "--hidden", 1, "--out", out],
+        "prune": ["prune", folder, "--layers", 0, "--out", out],
+        "sizes": ["sizes", folder, "--out", out.with_suffix(".md")],
     }
     return lines.get(command)
 
@@ -564,6 +567,9 @@ WANTED = {
     "convert": "model",
     "report": "run",
     "inspect": "shards",
+    "teach": "shards",
+    "prune": "model",
+    "sizes": "model",
 }
 ALSO = {("inspect", "corpus"), ("inspect", "sentences")}
 
