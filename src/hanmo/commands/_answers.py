@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from hanmo.core.artifact import verify
 from hanmo.core.errors import UserError
 from hanmo.core.identity import plain
 from hanmo.data.answers import AnswerSet, check_run
@@ -68,5 +69,6 @@ def stored_answers(config: Options, phases: Any, shards: str) -> list[AnswerSet]
             f"answers to {stored} ways of masking: pass --dupe-factor {stored}"
         )
     for answers in found:
+        verify(answers.folder)
         check_run(answers, described(config, lengths, config.options, shards))
     return found

@@ -161,6 +161,10 @@ def _teacher(config: Config, device: "Device") -> "LiveTeacher":
 
     teacher = load_teacher(config.teacher, head=config.top_k > 0, top_k=config.top_k or None)
     shape = teacher.config
+    if config.top_k > shape.vocab_size:
+        raise UserError(
+            f"--top-k: got {config.top_k:,}; {config.teacher} has {shape.vocab_size:,} pieces"
+        )
     for layer in config.hidden:
         if not 0 <= layer <= shape.num_hidden_layers:
             raise UserError(

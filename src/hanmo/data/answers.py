@@ -186,6 +186,11 @@ class AnswerSet:
             targets={**corrupted.targets, **own},
         )
 
+    def _expected(self) -> set[str]:
+        logits = {"classes", "logits"} if self._logits and self.config["top_k"] else set()
+        hidden = {f"hidden-{layer}" for layer in self.layers if self._wants(layer)}
+        return {"marks", "asked", "pieces"} | logits | hidden
+
     def _wants(self, layer: int) -> bool:
         return self._wanted is None or layer in self._wanted
 
@@ -193,6 +198,9 @@ class AnswerSet:
         folder = part_folder(self.folder, self.phase, repeat, number)
         try:
             arrays = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
+            lacking = self._expected() - arrays.keys()
+            if lacking:
+                raise KeyError(f"no {', '.join(sorted(lacking))}.npy")
             return Part(
                 np.asarray(arrays["marks"]),
                 np.asarray(arrays["asked"]),

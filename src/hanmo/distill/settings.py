@@ -89,6 +89,9 @@ class Settings:
                 "distill: nothing to learn from a teacher: soft_weight is 0 and there are no "
                 "matches; leave distillation out, or give one of them"
             )
+        twice = sorted({match for match in self.matches if self.matches.count(match) > 1})
+        if twice:
+            raise UserError(f"distill.matches: {twice[0]!r} given twice; raise its weight instead")
         if self.parsed and len(self.teacher) > 1:
             raise UserError(
                 f"distill.matches: compare layers with those of one teacher; got "

@@ -322,6 +322,7 @@ def test_a_student_comes_near_its_teacher() -> None:
         ({"matches": ("4,2,hidden",)}, "3 parts; expected LAYER_T,LAYER_S"),
         ({"matches": ("4,x,hidden,cos,1",)}, "no number"),
         ({"matches": ("4,2,hidden,cos,-1,linear",)}, "weight -1.0"),
+        ({"matches": ("4,2,hidden,cos,1,linear",) * 2}, "given twice"),
     ],
 )
 def test_bad_settings_are_refused(changed: dict[str, Any], said: str) -> None:

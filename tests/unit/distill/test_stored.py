@@ -20,6 +20,7 @@ from hanmo.commands import pretrain, teach
 from hanmo.core.artifact import read_manifest
 from hanmo.core.errors import UserError
 from hanmo.data.answers import KIND, AnswerSet
+from hanmo.data.ragged import Corrupted
 from training_cases import (
     TINY,
     TINY_ELECTRA,
@@ -226,13 +227,29 @@ def test_answers_to_other_texts(root: Path, tmp_path: Path) -> None:
 
 def test_changed_answers_are_found(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root / "answers", tmp_path / "answers")
-    for path in (tmp_path / "answers").rglob("marks.npy"):
-        np.save(path, np.load(path) + 1)
-    with pytest.raises(UserError, match="are of another one"):
+    one = next((tmp_path / "answers").rglob("logits.npy"))
+    whole = one.read_bytes()
+    one.write_bytes(whole[:-4] + bytes(4))
+    with pytest.raises(UserError, match=r"logits\.npy: SHA-256 differs"):
         distil(root, tmp_path / "run", {"answers": [tmp_path / "answers"]})
-    shutil.rmtree(next((tmp_path / "answers").glob("phase-0/repeat-0")))
-    with pytest.raises(UserError, match="missing or damaged"):
-        distil(root, tmp_path / "two", {"answers": [tmp_path / "answers"]})
+    one.unlink()
+    with pytest.raises(UserError, match=r"logits\.npy: missing"):
+        distil(root, tmp_path / "run", {"answers": [tmp_path / "answers"]})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_part_says_what_it_lacks_and_whose_answers_it_has(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "answers", tmp_path / "answers")
+    answers = AnswerSet(tmp_path / "answers", 0)
+    sequences = Corrupted(
+        {"input_ids": np.array([3, 5, 4], np.int32)}, np.array([1]), {"pieces": np.array([9])}
+    )
+    first = np.array([0])
+    with pytest.raises(UserError, match="are of another one"):
+        answers.add(sequences, repeats=first, indices=first)
+    next((tmp_path / "answers").glob("phase-0/repeat-0/*/logits.npy")).unlink()
+    with pytest.raises(UserError, match=r"missing or damaged .*no logits\.npy"):
+        AnswerSet(tmp_path / "answers", 0).add(sequences, repeats=first, indices=first)
 
 
 @pytest.mark.parametrize(
@@ -241,6 +258,7 @@ def test_changed_answers_are_found(root: Path, tmp_path: Path) -> None:
         ({"hidden": [3]}, "--hidden: got 3"),
         ({"top_k": 0}, "nothing would be stored"),
         ({"top_k": -1}, "--top-k: got -1"),
+        ({"top_k": 9999}, "--top-k: got 9,999"),
         ({"dtype": "fp8"}, "--dtype: no 'fp8'"),
         ({"max_length": [128]}, "has 64 positions"),
         ({"rate": 1.5}, "distill.rate"),
