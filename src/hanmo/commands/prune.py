@@ -5,7 +5,7 @@ is asked for is done in this order: layers, heads and neurons, vocabulary (docs/
 
     hanmo prune models/chinese-lert-base --layers 0,3,6,9 --out work/four-layers
     hanmo prune work/run/model --heads 6 --ffn 1536 --iterations 4 --task ocnli --data data --out …
-    hanmo prune models/chinese-lert-base --heads 6 --ffn 1536 --by logits --shards work/shards --out work/narrow
+    hanmo prune models/chinese-lert-base --heads 6 --ffn 1536 --by logits --shards work/shards --out …
     hanmo prune work/lert --vocab-from work/corpus --out work/fewer-pieces
 
 Heads and neurons go by importance: how much the loss would change without them, measured on a task
