@@ -155,7 +155,7 @@ class Distillation(nn.Module):
         progress: float,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the weighted soft and hard loss, and their parts for the log."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} says what its soft targets are")
 
     def forward(self, batch: Batch, progress: float = 0.0) -> Losses:
         """Compose `outputs` and `losses`."""

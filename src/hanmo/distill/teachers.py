@@ -22,7 +22,7 @@ from hanmo.model import checkpoint
 from hanmo.model.config import EncoderConfig, read_config
 from hanmo.model.encoder import Encoder, Seen
 from hanmo.model.masked_lm import MaskedLm
-from hanmo.model.mlm_head import judge
+from hanmo.model.mlm_head import judge_model
 from hanmo.model.trainable import ASKED, Batch, Outputs
 
 
@@ -190,8 +190,7 @@ def load_teacher(folder: Path, *, head: bool, top_k: int | None = None) -> LiveT
     if not head:
         return LiveTeacher(checkpoint.load_encoder(folder, dropout=0.0))
     model = checkpoint.load_masked_lm(folder, dropout=0.0)
-    state = model.cls.state_dict(prefix="cls.")
-    found = judge({name: tensor.numpy() for name, tensor in state.items() if "predictions" in name})
+    found = judge_model(model.cls)
     if not found.trained:
         raise UserError(
             f"{folder}: its masked-LM head was never trained ({'; '.join(found.reasons)}), as in "

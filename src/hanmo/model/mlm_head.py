@@ -8,6 +8,7 @@ normalisation of ones and zeros, a dense bias of zeros (facts/09 no. 5, facts/03
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,12 @@ class Judgement:
 
     def __str__(self) -> str:
         return f"{'trained' if self.trained else 'random'} ({'; '.join(self.reasons)})"
+
+
+def judge_model(head: Any) -> Judgement:
+    """Judge the head of a model: its `cls`, a `model.heads.MaskedLmHead`."""
+    state = head.state_dict(prefix="cls.")
+    return judge({name: tensor.numpy() for name, tensor in state.items() if _HEAD in name})
 
 
 def judge(head: Mapping[str, NDArray]) -> Judgement:

@@ -5,7 +5,7 @@ from pathlib import Path
 from hanmo.core.errors import UserError
 from hanmo.model.checkpoint import load_masked_lm, read_extra
 from hanmo.model.masked_lm import MaskedLm
-from hanmo.model.mlm_head import judge
+from hanmo.model.mlm_head import judge_model
 from hanmo.predict._forward import Forward
 from hanmo.text.tokenizer import Tokenizer
 from hanmo.train.devices import prepare
@@ -30,8 +30,7 @@ def require_trained_head(model: MaskedLm, folder: Path) -> None:
     Raises:
         UserError: the head was never trained; says how that was judged.
     """
-    state = model.cls.state_dict(prefix="cls.")
-    found = judge({name: tensor.numpy() for name, tensor in state.items() if "predictions" in name})
+    found = judge_model(model.cls)
     if not found.trained:
         raise UserError(
             f"{folder}: its masked-LM head was never trained ({'; '.join(found.reasons)}), as in "
