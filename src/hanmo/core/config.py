@@ -48,6 +48,7 @@ def parse(command: str, module: ModuleType, argv: Sequence[str]) -> Any:
         options = given.pop("options")  # as a manifest holds them
         given |= {prefix: options} if prefix else options
     _check_keys(given, flags, prefix, plugin_flags, file or "")
+    argv = _cleared(given, argv, flags, prefix, plugin_flags)
     parser = _parser(command, module, flags, prefix, plugin_flags)
     stored = _conforming(_flatten(given, prefix), flags, prefix, plugin_flags, file or "")
     values = _values(parser, stored, argv, command)
@@ -211,6 +212,35 @@ def _flatten(given: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return flat | {f"{prefix}.{key}": value for key, value in given.get(prefix, {}).items()}
 
 
+def _cleared(
+    given: dict[str, Any], argv: Sequence[str], flags: list[Flag], prefix: str, plugin: list[Flag]
+) -> list[str]:
+    """Take settings out of a file for which the command line says "none"; returns its other words.
+
+    So that a recipe's shape or matches can be left to their defaults. Only settings that may be
+    absent, and that the file has: elsewhere "none" is a value as any other.
+    """
+    places: dict[str, tuple[dict[str, Any], str]] = {}
+    tables = [(given, "", flags), (given.get(prefix, {}) if prefix else given, prefix, plugin)]
+    for table, before, those in tables:
+        for flag in those:
+            if flag.name in table and flag.default in (None, [], ()):
+                name = f"{before}.{flag.name}" if before else flag.name
+                places[f"--{hyphens(name)}"] = table, flag.name
+    words, kept = list(argv), []
+    while words:
+        word = words.pop(0)
+        name, _, value = word.partition("=")
+        alone = words[:1] == ["none"] and (len(words) == 1 or words[1].startswith("--"))
+        if name in places and (value == "none" or (name == word and alone)):
+            table, key = places[name]
+            table.pop(key, None)
+            del words[: 0 if value else 1]
+        else:
+            kept.append(word)
+    return kept
+
+
 def _key(prefix: str, option: Flag) -> str:
     return f"{prefix}.{option.name}" if prefix else option.name
 
@@ -247,7 +277,8 @@ def _parser(
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="settings in TOML or JSON, or a finished folder to repeat; flags win",
+        help="settings in TOML or JSON, or a finished folder to repeat; flags win, and none after "
+        "a flag takes back what the file says",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     shipped = {

@@ -119,6 +119,41 @@ def test_a_field_whose_name_is_a_keyword(file: Path) -> None:
     assert parse("toy", module, []) == Keyword()
 
 
+@pytest.mark.parametrize(
+    ("words", "changed"),
+    [
+        (["--peak", "none"], {"peak": None}),
+        (["--peak=none", "--steps", "8"], {"peak": None, "steps": 8}),
+        (["--splits", "none", "--text", "y"], {"splits": None, "text": "y"}),
+        # Those that cannot be absent, and more words than the one, are values as any other.
+        (["--name", "none"], {"name": "none"}),
+        (["--splits", "none", "dev"], {"splits": ["none", "dev"]}),
+        (["--splits", "dev", "none"], {"splits": ["dev", "none"]}),
+    ],
+)
+def test_none_takes_back_what_a_file_says(
+    file: Path, words: list[str], changed: dict[str, Any]
+) -> None:
+    file.write_text('peak = 7.0\nsplits = ["a"]\nname = "file"\n')
+    from_file = toy("--config", str(file))
+    assert (from_file.peak, from_file.splits, from_file.name) == (7.0, ["a"], "file")
+    assert toy("--config", str(file), *words) == dataclasses.replace(from_file, **changed)
+
+
+def test_none_is_a_text_where_no_file_says_otherwise(file: Path) -> None:
+    assert toy("--text", "none").text == "none"
+    file.write_text("steps = 4\n")
+    assert toy("--text", "none", "--config", str(file)).text == "none"
+
+
+def test_none_takes_back_options_of_a_plug_in(file: Path) -> None:
+    file.write_text('size = "tiny"\nobjective = "distill"\n[distill]\ntop_k = 3\nmatches = ["a"]\n')
+    words = ["--config", str(file), "--size", "none", "--distill.matches", "none"]
+    made = parse("pretrain", PRETRAIN, [*SHARDS, *words, "--distill.top-k", "none"])
+    assert made.size is made.options["top_k"] is None
+    assert made.options["matches"] == ()
+
+
 def test_json_files_as_well(tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps({"steps": 7, "peak": None, "splits": ["dev"]}))
