@@ -437,7 +437,9 @@ def test_init_that_does_not_fit_is_refused(
     shards: Path, whole: dict[str, Path], tmp_path: Path
 ) -> None:
     init: dict[str, Any] = {"init": whole["mlm"]}
-    with pytest.raises(UserError, match=r"--size base: .* has another; leave --size out"):
+    with pytest.raises(
+        UserError, match=r"base: 12 layers, .* has another, 2 layers, .*; leave --size out"
+    ):
         run_pretrain(shards, tmp_path / "run", **init, size="base")
     other = tmp_path / "model"
     other.mkdir()

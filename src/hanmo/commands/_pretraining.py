@@ -260,6 +260,7 @@ def already_finished(
             f"{config.out}: already finished with other settings ({'; '.join(changed)}); "
             "choose another --out, or pass --overwrite"
         )
+    artifact.check_whole(config.out)
     check_inputs(config, objective, config.out)
     if config.init is None:  # a model that a finished run began from may be gone
         check_shape(config, Tokenizer.load(config.shards), config.out)

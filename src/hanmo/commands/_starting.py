@@ -37,13 +37,23 @@ def shape_of(config: Options, tokenizer: Tokenizer) -> EncoderConfig:
     if config.size is not None:
         wanted = dataclasses.replace(size_named(config.size), vocab_size=shape.vocab_size)
         if wanted.parameters() != shape.parameters():
-            raise UserError(f"--size {config.size}: {config.init} has another; leave --size out")
+            raise UserError(
+                f"--size {config.size}: {_said(wanted)}; {config.init} has another, "
+                f"{_said(shape)}; leave --size out (where a recipe says it: --size none)"
+            )
     if Tokenizer.load(config.init).vocab != tokenizer.vocab:
         raise UserError(
             f"{config.init}: its vocabulary is not the one that {config.shards} was encoded with; "
             f"encode with --vocab {config.init}/vocab.txt"
         )
     return shape
+
+
+def _said(shape: EncoderConfig) -> str:
+    return (
+        f"{shape.num_hidden_layers} layers, {shape.hidden_size} wide, {shape.num_attention_heads} "
+        f"heads, {shape.intermediate_size} within, {shape.parameters():,} parameters"
+    )
 
 
 def chosen_layers(config: Options) -> list[int] | None:

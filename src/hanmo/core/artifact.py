@@ -270,7 +270,23 @@ def _already_there(out: Path, identity: dict[str, Any], overwrite: bool, free: T
             f"{out}: already finished with other settings ({'; '.join(changed)}); "
             "choose another --out, or pass --overwrite to replace it"
         )
+    check_whole(out)
     return True
+
+
+def check_whole(folder: Path) -> None:
+    """Refuse a finished folder whose files are gone or cut short, by their sizes alone.
+
+    Raises:
+        UserError: names the first file.
+    """
+    sizes = remote.listing(folder)
+    for name, facts in read_manifest(folder).files.items():
+        if (size := sizes.get(folder / name)) != facts["bytes"]:
+            raise UserError(
+                f"{folder / name}: {'missing' if size is None else f'{size:,} bytes'}; expected "
+                f"{facts['bytes']:,} bytes; pass --overwrite to make the folder again"
+            )
 
 
 def _start(

@@ -470,6 +470,27 @@ def test_verify_names_the_damaged_file(
     assert str(caught.value).startswith(f"{tmp_path / 'out' / 'sub' / 'b.txt'}: {message}")
 
 
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda path: os.truncate(path, 3), "3 bytes; expected 11 bytes"),
+        (Path.unlink, "missing; expected 11 bytes"),
+    ],
+)
+def test_a_folder_with_lost_files_is_not_finished(
+    tmp_path: Path, harm: Callable[[Path], None], message: str
+) -> None:
+    out = tmp_path / "out"
+    make(out)
+    harm(out / "sub" / "b.txt")
+    with pytest.raises(UserError) as caught:
+        make(out)
+    assert str(caught.value).startswith(f"{out / 'sub' / 'b.txt'}: {message}")
+    make(out, overwrite=True)
+    verify(out)
+    assert make(out).finished
+
+
 def test_plain_is_what_json_gives_back(tmp_path: Path) -> None:
     values = plain({"config": Config(tmp_path), "list": [(1, Path("a"))], 3: None})
     assert json.loads(json.dumps(values)) == values
