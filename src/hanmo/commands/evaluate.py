@@ -301,7 +301,6 @@ def parse_model(text: str) -> Model:
 
 def _plan(config: Config, finetune: Any) -> list[tuple[str, Any]]:
     """Return each run's folder below OUT and its settings, seed by seed; checks what it can."""
-    from hanmo.tasks.method import make_method
     from hanmo.tasks.protocol import with_options
     from hanmo.tasks.splits import locate
     from hanmo.tasks.suite import find_task
@@ -344,10 +343,31 @@ def _plan(config: Config, finetune: Any) -> list[tuple[str, Any]]:
             name=model.name,
             **{**passed, "learning_rate": rate},
         )
-        if config.method is not None:
-            make_method(config.method, config.options).for_run(task.name, seed)
         planned.append((folder, settings))
+    _check_models(config, models, tasks.values())
     return planned
+
+
+def _check_models(config: Config, models: list[Model], tasks: Iterable[Task]) -> None:
+    """Refuse kept heads, and methods, that do not fit models and tasks, before the first run."""
+    from hanmo.tasks.method import make_method
+    from hanmo.tasks.protocol import as_published, with_options
+    from hanmo.tasks.trained import check_trained
+
+    method = None if config.method is None else make_method(config.method, config.options)
+    for model, usual in itertools.product(models, tasks):
+        task = with_options(as_published(usual, model.path), config.set)
+        task = with_settings(task, **{key: getattr(config, key) for key in TUNABLE})
+        if config.keep_head:
+            check_trained(model.path, task)
+        if method is None:
+            continue
+        asked: list[Any] = []
+        for seed in range(1, config.seeds + 1):
+            one = method.for_run(task.name, seed)
+            if one not in asked:  # seeds may share a teacher
+                one.check_fit(task, model.path)
+                asked.append(one)
 
 
 def _check_prefixes(given: list[str], tasks: Iterable[Task]) -> None:

@@ -277,12 +277,17 @@ def _is_path(value: Any) -> bool:
 
 
 def _method(config: Config, task: Task) -> "Method | None":
-    """Return the run's method, if it has one; checks its options."""
+    """Return the run's method, if it has one; checks its options, and a head that is kept."""
     from hanmo.tasks.method import make_method
+    from hanmo.tasks.trained import check_trained
 
+    if config.keep_head:
+        check_trained(config.model, task)
     if config.method is None:
         return None
-    return make_method(config.method, config.options).for_run(task.name, config.seed)
+    method = make_method(config.method, config.options).for_run(task.name, config.seed)
+    method.check_fit(task, config.model)
+    return method
 
 
 def _prepare(

@@ -25,7 +25,17 @@ from hanmo.core.artifact import MANIFEST, is_ours, read_manifest
 from hanmo.core.conform import conform, element, without_none
 from hanmo.core.errors import UserError, nearest
 from hanmo.core.files import write_atomic
-from hanmo.core.flags import REQUIRED, Flag, flags_of, hyphens, parted, peek, shown, words_after
+from hanmo.core.flags import (
+    REQUIRED,
+    Flag,
+    flags_of,
+    hyphens,
+    parted,
+    peek,
+    shown,
+    without_cleared,
+    words_after,
+)
 from hanmo.core.identity import plain
 from hanmo.core.urls import as_path
 
@@ -48,10 +58,10 @@ def parse(command: str, module: ModuleType, argv: Sequence[str]) -> Any:
         options = given.pop("options")  # as a manifest holds them
         given |= {prefix: options} if prefix else options
     _check_keys(given, flags, prefix, plugin_flags, file or "")
-    argv = _cleared(given, argv, flags, prefix, plugin_flags)
+    argv = without_cleared(given, argv, flags, prefix, plugin_flags)
     parser = _parser(command, module, flags, prefix, plugin_flags)
     stored = _conforming(_flatten(given, prefix), flags, prefix, plugin_flags, file or "")
-    values = _values(parser, stored, argv, command)
+    values = _values(parser, stored, argv, command, module)
     return _fill(command, module, values, flags, plugin)
 
 
@@ -212,35 +222,6 @@ def _flatten(given: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return flat | {f"{prefix}.{key}": value for key, value in given.get(prefix, {}).items()}
 
 
-def _cleared(
-    given: dict[str, Any], argv: Sequence[str], flags: list[Flag], prefix: str, plugin: list[Flag]
-) -> list[str]:
-    """Take settings out of a file for which the command line says "none"; returns its other words.
-
-    So that a recipe's shape or matches can be left to their defaults. Only settings that may be
-    absent, and that the file has: elsewhere "none" is a value as any other.
-    """
-    places: dict[str, tuple[dict[str, Any], str]] = {}
-    tables = [(given, "", flags), (given.get(prefix, {}) if prefix else given, prefix, plugin)]
-    for table, before, those in tables:
-        for flag in those:
-            if flag.name in table and flag.default in (None, [], ()):
-                name = f"{before}.{flag.name}" if before else flag.name
-                places[f"--{hyphens(name)}"] = table, flag.name
-    words, kept = list(argv), []
-    while words:
-        word = words.pop(0)
-        name, _, value = word.partition("=")
-        alone = words[:1] == ["none"] and (len(words) == 1 or words[1].startswith("--"))
-        if name in places and (value == "none" or (name == word and alone)):
-            table, key = places[name]
-            table.pop(key, None)
-            del words[: 0 if value else 1]
-        else:
-            kept.append(word)
-    return kept
-
-
 def _key(prefix: str, option: Flag) -> str:
     return f"{prefix}.{option.name}" if prefix else option.name
 
@@ -322,7 +303,7 @@ def _add(parser: Any, flag: Flag, name: str, *, positional: bool = False) -> Non
 
 
 def _values(
-    parser: Any, given: Mapping[str, Any], argv: Sequence[str], command: str
+    parser: Any, given: Mapping[str, Any], argv: Sequence[str], command: str, module: ModuleType
 ) -> dict[str, Any]:
     import argparse
 
@@ -331,7 +312,7 @@ def _values(
             parser.set_defaults(given)
         namespace = parser.parse_args(_positionals_first(parser, argv))
     except (argparse.ArgumentError, TypeError, ValueError, KeyError) as error:
-        raise UserError(_readable(error, parser, command)) from None
+        raise UserError(_readable(error, parser, command, module)) from None
     return dict(namespace.as_dict())
 
 
@@ -344,13 +325,18 @@ def _positionals_first(parser: Any, argv: Sequence[str]) -> list[str]:
     return [*positionals, *flags]
 
 
-def _readable(error: Exception, parser: Any, command: str) -> str:
+def _readable(error: Exception, parser: Any, command: str, module: ModuleType) -> str:
     text = " ".join(str(error).split())
     flags = [name for action in parser._actions for name in action.option_strings]
     unknown = re.search(r"unrecognized arguments: (.*)", text, re.IGNORECASE)
     if unknown:
         word = next((w for w in unknown[1].split() if w.startswith("--")), unknown[1].split()[0])
         hint = nearest(word.partition("=")[0], flags).partition(" (known")[0]
+        plugins = getattr(module, "PLUGIN", {}).items()
+        own, dot, _ = word[2:].partition(".")
+        for field, (package, _) in plugins if dot else ():
+            if own in registry.names(package) and not any(f.startswith(f"--{own}.") for f in flags):
+                hint = f"; it is an option of --{field} {own}, which is not given"
         text = f"unknown argument {word}{hint}"
     text = re.sub(
         r'Parser key "([^"]*)"( element \d+)?:', lambda m: f"--{hyphens(m[1])}{m[2] or ''}:", text

@@ -117,6 +117,35 @@ def parted(
     return positionals, flags
 
 
+def without_cleared(
+    given: dict[str, Any], argv: Sequence[str], flags: list[Flag], prefix: str, plugin: list[Flag]
+) -> list[str]:
+    """Take settings out of a file for which the command line says "none"; returns its other words.
+
+    So that a recipe's shape or matches can be left to their defaults. Only settings that may be
+    absent, and that the file has: elsewhere "none" is a value as any other.
+    """
+    places: dict[str, tuple[dict[str, Any], str]] = {}
+    tables = [(given, "", flags), (given.get(prefix, {}) if prefix else given, prefix, plugin)]
+    for table, before, those in tables:
+        for flag in those:
+            if flag.name in table and flag.default in (None, [], ()):
+                name = f"{before}.{flag.name}" if before else flag.name
+                places[f"--{hyphens(name)}"] = table, flag.name
+    words, kept = list(argv), []
+    while words:
+        word = words.pop(0)
+        name, _, value = word.partition("=")
+        alone = words[:1] == ["none"] and (len(words) == 1 or words[1].startswith("--"))
+        if name in places and (value == "none" or (name == word and alone)):
+            table, key = places[name]
+            table.pop(key, None)
+            del words[: 0 if value else 1]
+        else:
+            kept.append(word)
+    return kept
+
+
 def _attribute_help(docstring: str) -> dict[str, str]:
     section = docstring.partition("Attributes:\n")[2]
     helps: dict[str, str] = {}

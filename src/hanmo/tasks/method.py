@@ -16,6 +16,7 @@ from torch import nn
 from hanmo.core import registry
 from hanmo.data.ragged import Corrupted
 from hanmo.tasks.prepared import Prepared
+from hanmo.tasks.task import Task
 
 PACKAGE = "hanmo.tasks.methods"
 
@@ -53,6 +54,20 @@ class Method(Protocol):
 
     def for_run(self, task: str, seed: int) -> "Method":
         """Return the method of one run: {task} and {seed} in its paths are put in."""
+        ...
+
+    def check_fit(self, task: Task, model: Path) -> None:
+        """Refuse what can be known to be wrong before data or weights are read.
+
+        An evaluation asks this of all its runs before the first one.
+
+        Args:
+            task: with the run's settings.
+            model: folder that training starts from.
+
+        Raises:
+            UserError: options or files that do not fit the task or the model.
+        """
         ...
 
     @property

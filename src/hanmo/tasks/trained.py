@@ -14,9 +14,39 @@ from hanmo.core.errors import UserError
 from hanmo.model import checkpoint
 from hanmo.model.config import read_config
 from hanmo.tasks.prepared import Prepared
+from hanmo.tasks.task import Task
 
 _NUMBERED = re.compile(r"LABEL_\d+")  # transformers' names of labels that nobody named
+# Ends of transformers' names of models that have no task's head.
+_HEADLESS = ("Model", "ForMaskedLM", "ForPreTraining")
 _SHOWN = 3
+
+
+def check_trained(folder: Path, task: Task, *, whose: str = "the model") -> None:
+    """Refuse what a folder's configuration shows to be no model of a task; weights are not read.
+
+    Args:
+        folder: as in `load_trained`.
+        task: its labels are compared where it names them; else they are known with the data alone.
+        whose: for messages.
+
+    Raises:
+        UserError: as `load_trained`.
+    """
+    shape = read_config(folder / checkpoint.CONFIG)
+    longest = task.settings.max_length
+    if longest > shape.max_position_embeddings:
+        raise UserError(
+            f"{folder}: takes up to {shape.max_position_embeddings} pieces, the task's "
+            f"sequences have up to {longest}; lower --max-length"
+        )
+    raw = json.loads((folder / checkpoint.CONFIG).read_text(encoding="utf-8"))
+    architectures = raw.get("architectures") or [""]
+    if "kind" not in raw.get("hanmo", {}) and str(architectures[0]).endswith(_HEADLESS):
+        raise UserError(
+            f"{folder}: lacks a head (it is a {architectures[0]}); {_expected(task, whose)}"
+        )
+    _check_labels(folder, raw, task, whose)
 
 
 def load_trained(folder: Path, prepared: Prepared, *, whose: str = "the model") -> nn.Module:
@@ -31,12 +61,6 @@ def load_trained(folder: Path, prepared: Prepared, *, whose: str = "the model") 
         UserError: another task's labels, no head, or too few positions.
     """
     encoder = checkpoint.load_encoder(folder, dropout=0.0)
-    longest = prepared.task.settings.max_length
-    if longest > encoder.config.max_position_embeddings:
-        raise UserError(
-            f"{folder}: takes up to {encoder.config.max_position_embeddings} pieces, the task's "
-            f"sequences have up to {longest}; lower --max-length"
-        )
     weights = checkpoint.read_weights(folder)
     model, _ = prepared.kind.build(encoder, prepared.task, weights=weights, seed=0)
     keep_head(model, folder, prepared, whose=whose)
@@ -49,42 +73,40 @@ def keep_head(model: Any, folder: Path, prepared: Prepared, *, whose: str = "the
     Raises:
         UserError: as `load_trained`.
     """
-    _check_labels(folder, prepared, whose)
+    check_trained(folder, prepared.task, whose=whose)
     try:
         loaded = checkpoint.load_into(model, folder)
     except UserError as error:
-        raise UserError(f"{error}; {_expected(prepared, whose)}") from None
+        raise UserError(f"{error}; {_expected(prepared.task, whose)}") from None
     if loaded.fresh:
         shown = ", ".join(loaded.fresh[:_SHOWN])
-        raise UserError(f"{folder}: lacks a head ({shown}); {_expected(prepared, whose)}")
+        raise UserError(f"{folder}: lacks a head ({shown}); {_expected(prepared.task, whose)}")
 
 
-def _expected(prepared: Prepared, whose: str) -> str:
+def _expected(task: Task, whose: str) -> str:
     return (
-        f"expected {whose} fine-tuned on {prepared.task.name}: hanmo finetune MODEL --task "
-        f"{prepared.task.name} --save-model, whose run has it in the folder model"
+        f"expected {whose} fine-tuned on {task.name}: hanmo finetune MODEL --task {task.name} "
+        "--save-model, whose run has it in the folder model"
     )
 
 
-def _check_labels(folder: Path, prepared: Prepared, whose: str) -> None:
+def _check_labels(folder: Path, raw: dict[str, Any], task: Task, whose: str) -> None:
     """Refuse labels that are others or in another order."""
-    read_config(folder / checkpoint.CONFIG)
-    raw = json.loads((folder / checkpoint.CONFIG).read_text(encoding="utf-8"))
     extra = raw.get("hanmo", {})
-    if extra.get("kind", prepared.task.kind) != prepared.task.kind:
+    if extra.get("kind", task.kind) != task.kind:
         raise UserError(
             f"{folder}: was fine-tuned on {extra.get('task')}, a task of kind {extra['kind']}; "
-            f"{_expected(prepared, whose)}"
+            f"{_expected(task, whose)}"
         )
     names = raw.get("id2label", {})
     theirs = tuple(names[str(i)] for i in range(len(names)) if str(i) in names)
-    ours = prepared.task.labels
+    ours = task.labels
     if not ours or not theirs or all(_NUMBERED.fullmatch(one) for one in theirs):
         return  # nothing is said; the shape of the head decides
     if theirs != ours:
         raise UserError(
             f"{folder}: its labels are {_listed(theirs)}; the task's are {_listed(ours)}; "
-            f"{_expected(prepared, whose)}"
+            f"{_expected(task, whose)}"
         )
 
 

@@ -335,6 +335,10 @@ def test_only_the_chosen_plug_in_has_options(file: Path) -> None:
         return refusal(*SHARDS, *argv, command="pretrain", module=PRETRAIN)
 
     assert "unknown argument --mlm.rate" in refused("--mlm.rate", "0.3")
+    assert "unknown argument --mlm.rate; it is an option of --objective mlm, which" in refused(
+        "--mlm.rate", "0.3"
+    )
+    assert "unknown argument --lert.x" in refused("--lert.x", "0.3")
     assert "--mlm.rat=1; did you mean '--mlm.rate'?" in refused("--objective=mlm", "--mlm.rat=1")
     assert "no 'lrt'; did you mean 'lert'?" in refused("--objective", "lrt")
     for text, message in {

@@ -97,7 +97,7 @@ def test_a_kept_head_answers_at_once(root: Path, tmp_path: Path) -> None:
     taught = json.loads((root / "teacher" / "metrics.json").read_text())
     assert kept["dev accuracy"] == taught["splits"]["dev"]["scores"]["accuracy"]
     assert new["dev accuracy"] < kept["dev accuracy"]
-    with pytest.raises(UserError, match=r"lacks a head \(.*classifier"):
+    with pytest.raises(UserError, match=r"lacks a head \(it is a BertForMaskedLM"):
         run_finetune(root / "small", out=tmp_path / "none", keep_head=True, **rate)
 
 
@@ -139,6 +139,9 @@ def test_an_evaluation_checks_its_teachers_first(root: Path, tmp_path: Path) -> 
             r"no model in .*/toy/1 \(\{task\} and \{seed\}",
         ),
         ({"teacher": [root / "small"], "temperature": -1.0}, "temperature: got -1.0"),
+        ({"teacher": [root / "small"]}, r"small: lacks a head \(it is a \w+\); expected a teacher"),
+        ({"teacher": [root / "teacher"]}, r"teacher is a run; its model is .*teacher/model"),
+        ({"teacher": [root / "teacher/model"], "matches": ["9,1,hidden,cos,1"]}, "no layer 9"),
     ):
         with pytest.raises(UserError, match=said):
             evaluate.run(evaluate.Config(**given, method="distill", options=options))
@@ -147,6 +150,8 @@ def test_an_evaluation_checks_its_teachers_first(root: Path, tmp_path: Path) -> 
     random = [f"r=random:{root / 'small'}"]
     with pytest.raises(UserError, match="--keep-head: random weights have no head"):
         evaluate.run(evaluate.Config(**{**given, "models": random}, keep_head=True))
+    with pytest.raises(UserError, match=r"small: lacks a head .* expected the model fine-tuned"):
+        evaluate.run(evaluate.Config(**given, keep_head=True))
     assert not (tmp_path / "runs").exists()
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hanmo.data.ragged import Corrupted
     from hanmo.tasks.method import Device, Trainee
     from hanmo.tasks.prepared import Prepared
+    from hanmo.tasks.task import Task
 
 _AT_ONCE = 1024  # examples between two steps of the progress bar
 
@@ -48,12 +49,31 @@ class Method(Settings):
         )
         for given, folder in zip(self.teacher, teachers, strict=True):
             if not (folder / "config.json").is_file():
+                if (folder / "model" / "config.json").is_file():
+                    raise UserError(
+                        f"distill.teacher: {folder} is a run; its model is {folder / 'model'}: "
+                        "pass that"
+                    )
                 put_in = f" ({{task}} and {{seed}} of {given} put in)" if given != folder else ""
                 raise UserError(
                     f"distill.teacher: no model in {folder}{put_in}; expected a folder made by "
                     f"hanmo finetune --task {task} --save-model: RUN/model"
                 )
         return dataclasses.replace(self, teacher=teachers)
+
+    def check_fit(self, task: "Task", model: Path) -> None:
+        """Compare vocabularies, labels, heads and matched layers, by the configurations alone."""
+        from hanmo.distill.checks import check_vocabulary
+        from hanmo.distill.matches import check_matches
+        from hanmo.distill.teachers import read_shape
+        from hanmo.tasks.trained import check_trained
+        from hanmo.text.tokenizer import Tokenizer
+
+        tokenizer = Tokenizer.load(model)
+        for folder in self.teacher:
+            check_vocabulary(folder, tokenizer)
+            check_trained(folder, task, whose="a teacher")
+        check_matches(self.parsed, read_shape(self.teacher[0]), read_shape(model))
 
     @property
     def files(self) -> Mapping[str, Path]:
