@@ -22,7 +22,7 @@ def described(
     """Say how a run's sequences are made.
 
     Args:
-        config: has partner, short_sequence_rate, seed and dupe_factor.
+        config: has partner, short_sequence_rate, dupe_factor, seed and perhaps data_seed.
         lengths: longest sequence of each phase.
         masking: options of the objective.
         shards: digest of the shards.
@@ -32,10 +32,17 @@ def described(
         "lengths": list(lengths),
         "partner": config.partner,
         "short_sequence_rate": config.short_sequence_rate,
-        "seed": config.seed,
+        "seed": seed_of_data(config),
         "dupe_factor": config.dupe_factor,
         **{name: plain(masking[name]) for name in MASKING},
     }
+
+
+def seed_of_data(config: Options) -> int:
+    """Return the seed of order and masks, which may be another than that of the weights."""
+    own: int | None = getattr(config, "data_seed", None)
+    seed: int = config.seed
+    return seed if own is None else own
 
 
 def stored_answers(config: Options, phases: Any, shards: str) -> list[AnswerSet]:

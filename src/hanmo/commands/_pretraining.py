@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from hanmo.commands._answers import stored_answers
+from hanmo.commands._answers import seed_of_data, stored_answers
 from hanmo.commands._starting import check_teachers, shape_of, start_from
 from hanmo.core import artifact
 from hanmo.core import config as configuration
@@ -176,7 +176,7 @@ class Batches:
 
     def _make_loader(self, phase: Phase) -> Loader:
         config = self._config
-        seed = phase_seed(config.seed, phase.number)
+        seed = phase_seed(seed_of_data(config), phase.number)
         plan = plan_sequences(
             self._shards,
             max_length=phase.max_length,

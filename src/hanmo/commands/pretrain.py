@@ -15,13 +15,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hanmo.commands import _pretrain_settings
 from hanmo.core import artifact
 from hanmo.core import config as configuration
-from hanmo.core.errors import UserError, nearest
+from hanmo.core.errors import UserError
 from hanmo.core.lock import exclusive
 from hanmo.core.log import Progress, RunLog, run_log, say
 from hanmo.core.memory import release_freed_memory
-from hanmo.data.pairing import PARTNERS
 
 if TYPE_CHECKING:
     from hanmo.objectives._objective import Objective
@@ -74,6 +74,7 @@ class Config:
         dropout: Overrides the dropout of the shape; 0 is usual for short runs on small data.
         pack: Several sequences share a row (exact; saves padding).
         seed: Decides initial weights, order, masks and dropout.
+        data_seed: Decides order and masks instead: so may students of one `hanmo teach` differ.
         precision: "auto" (bf16 where it is faster: GPUs, many CPUs), "fp32" or "bf16".
         device: "cpu" or "cuda"; by default CUDA when there is one.
         strategy: How processes started by torchrun share the work: "ddp" (each has the whole
@@ -116,6 +117,7 @@ class Config:
     dropout: float | None = None
     pack: bool = True
     seed: int = 1
+    data_seed: int | None = None
     precision: str = "auto"
     device: str | None = None
     strategy: str = "ddp"
@@ -143,7 +145,7 @@ def run(config: Config) -> dict[str, Any]:
         UserError: bad settings, shards that lack a layer, an unfinished run in `out` without
             `resume`, a run that was made with other settings, or one that is going on.
     """
-    _check(config)
+    _pretrain_settings.check(config)
     from hanmo.commands import _pretraining as parts
     from hanmo.objectives._objective import make_objective
     from hanmo.train import devices
@@ -176,43 +178,6 @@ def run(config: Config) -> dict[str, Any]:
 
 def _field_names(value: Any) -> list[str]:
     return [field.name for field in dataclasses.fields(value)]
-
-
-def _check(config: Config) -> None:
-    for name in (
-        "steps",
-        "batch_size",
-        "accumulate",
-        "save_every",
-        "keep",
-        "log_every",
-        "stop_at",
-        "dupe_factor",
-    ):
-        value = getattr(config, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name.replace('_', '-')}: got {value}; expected ≥ 1")
-    if config.warmup_steps is not None and config.warmup_steps < 0:
-        raise UserError(f"--warmup-steps: got {config.warmup_steps}; expected 0 or more")
-    if not 0 <= config.seed < 2**63:
-        raise UserError(f"--seed: got {config.seed}; expected 0 to 2^63 - 1")
-    if config.weight_decay < 0:
-        raise UserError(f"--weight-decay: got {config.weight_decay}; expected 0 or more")
-    if config.workers < 0:
-        raise UserError(f"--workers: got {config.workers}; expected 0 or more")
-    for name in ("learning_rate", "clip_norm"):
-        if not getattr(config, name) > 0:
-            got = getattr(config, name)
-            raise UserError(f"--{name.replace('_', '-')}: got {got}; expected more than 0")
-    if config.partner not in PARTNERS:
-        raise UserError(f"--partner: no {config.partner!r}{nearest(config.partner, PARTNERS)}")
-    if not 0 <= config.short_sequence_rate <= 1:
-        got = config.short_sequence_rate
-        raise UserError(f"--short-sequence-rate: got {got}; expected a share from 0 to 1")
-    if config.dropout is not None and not 0 <= config.dropout < 1:
-        raise UserError(f"--dropout: got {config.dropout}; expected a share in [0, 1)")
-    if config.init is None and config.size is None:
-        raise UserError("pretrain: --size or --init missing; for example --size small")
 
 
 def _train(

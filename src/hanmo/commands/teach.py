@@ -13,6 +13,7 @@ settings below decide (`hanmo pretrain` checks that its own are the same). A kil
 import dataclasses
 import itertools
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +21,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hanmo.core.artifact import building, digest
+from hanmo.core import config as configuration
+from hanmo.core.artifact import building, digest, read_manifest
 from hanmo.core.errors import UserError
 from hanmo.core.log import Progress, say
-from hanmo.data.answers import KIND, PART, TEACHER, Part, marks_of, part_folder, write_part
+from hanmo.data.answers import (
+    KIND,
+    PART,
+    TEACHER,
+    Part,
+    bytes_of,
+    marks_of,
+    part_folder,
+    write_part,
+)
 from hanmo.data.pairing import PARTNERS
 from hanmo.data.ragged import Corrupted
 
@@ -50,15 +61,15 @@ class Config:
         dtype: "fp16" or "fp32", of what is stored.
         dupe_factor: In so many ways each sequence is masked; students have the same.
         max_length: Longest sequence in pieces; of several phases, each one's in turn.
-        partner: As in `hanmo pretrain`: none, nsp or sop.
-        short_sequence_rate: As in `hanmo pretrain`.
-        seed: As in `hanmo pretrain`.
-        soft_at: As in `--distill.soft-at`: masked or all.
-        unit: As in `--distill.unit`: word or piece.
-        ngram: As in `--distill.ngram`.
-        rate: As in `--distill.rate`.
-        shares: As in `--distill.shares`.
-        any_random: As in `--distill.any-random`.
+        partner: Pairs of segments as the student's run makes them: none, nsp or sop.
+        short_sequence_rate: Share of sequences that stop at a random shorter length.
+        seed: Decides order and masks; students have the same seed, or it as --data-seed.
+        soft_at: Pieces that are answered: masked ones, or all.
+        unit: What is masked as a whole: word (of the shards' segmentation) or piece.
+        ngram: Share of units of 1, 2, 3 … words.
+        rate: Share of pieces that are masked.
+        shares: Of the masked pieces: [MASK], random piece, kept.
+        any_random: Random pieces may be [unusedN] and specials too.
         batch_size: Sequences that run together.
         precision: "auto", "fp32" or "bf16".
         device: "cpu" or "cuda"; by default CUDA when there is one.
@@ -102,15 +113,23 @@ def run(config: Config) -> dict[str, Any]:
     """
     _check(config)
     from hanmo.commands._answers import MASKING, described
+    from hanmo.data.shards import KIND as SHARDS
     from hanmo.data.shards import ShardSet
     from hanmo.distill.checks import check_vocabulary
+    from hanmo.model.config import read_config
     from hanmo.objectives._objective import Corruptor, Vocabulary
     from hanmo.text.tokenizer import Tokenizer
     from hanmo.train import devices
 
     masking = {name: getattr(config, name) for name in MASKING}
+    read_manifest(config.shards, SHARDS)  # which says it if there are none
     tokenizer = Tokenizer.load(config.shards)
-    corruptor = Corruptor(_OBJECTIVE, masking, Vocabulary.of(tokenizer))
+    try:
+        corruptor = Corruptor(_OBJECTIVE, masking, Vocabulary.of(tokenizer))
+    except UserError as error:  # the objective names its options
+        name, colon, rest = str(error).removeprefix(f"{_OBJECTIVE}.").partition(":")
+        raise UserError(f"--{name.replace('_', '-')}{colon}{rest}") from None
+    read_config(config.teacher / "config.json")
     check_vocabulary(config.teacher, tokenizer, whose=str(config.shards))
     shards = ShardSet.open(config.shards)
     device = devices.prepare(config.precision, threads=config.threads, name=config.device)
@@ -131,9 +150,13 @@ def run(config: Config) -> dict[str, Any]:
         config.out, kind=KIND, config=content, inputs=inputs, overwrite=config.overwrite
     ) as build:
         if not build.finished:
+            work = _Work(config, shards, corruptor, teacher, device)
+            work.check_space(build.dir)
             shutil.copyfile(config.teacher / "config.json", build.dir / TEACHER)
+            settings = configuration.resolved(config, sys.modules[__name__])
+            configuration.write(build.dir / configuration.CONFIG_FILE, settings)
             with devices.explained("lower --batch-size"):
-                _Work(config, shards, corruptor, teacher, device).store(build.dir)
+                work.store(build.dir)
             build.counts.update(_counted(build.dir))
         return {**build.counts, "out": str(config.out)}
 
@@ -185,6 +208,33 @@ class _Work:
     corruptor: Any
     teacher: "LiveTeacher"
     device: "Device"
+
+    def check_space(self, folder: Path) -> None:
+        """Say what the answers take on the disk; refuse what it has no room for.
+
+        Raises:
+            UserError: more than is free, what an earlier run stored counted in.
+        """
+        config, n = self.config, self.shards.n_pieces
+        ways = config.dupe_factor * len(config.max_length)
+        # Documents end in sequences that are short.
+        sequences = sum(self.shards.n_documents + n // length for length in config.max_length)
+        needed = bytes_of(
+            sequences=sequences * config.dupe_factor,
+            asked=round(n * ways * (1 if config.soft_at == "all" else config.rate)),
+            pieces=n * ways,
+            top_k=config.top_k,
+            hidden=len(config.hidden) * self.teacher.config.hidden_size,
+            item=np.dtype(f"float{config.dtype[2:]}").itemsize,
+        )
+        free = shutil.disk_usage(folder).free
+        there = sum(path.stat().st_size for path in folder.rglob("*.npy"))
+        say(f"teach: some {needed / 1e9:,.2f} GB of answers; {free / 1e9:,.1f} GB are free")
+        if needed > free + there:
+            raise UserError(
+                f"{config.out}: no room: some {needed:,} bytes of answers, {free:,} are free; "
+                "lower --top-k, --dupe-factor or the number of --hidden layers"
+            )
 
     def store(self, folder: Path) -> None:
         """Go through all phases and ways of masking, part by part."""

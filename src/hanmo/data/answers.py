@@ -78,6 +78,20 @@ def write_part(folder: Path, part: Part) -> None:
     partial.rename(folder)
 
 
+def bytes_of(*, sequences: int, asked: int, pieces: int, top_k: int, hidden: int, item: int) -> int:
+    """Say what answers take on the disk.
+
+    Args:
+        sequences: how many, in all ways of masking.
+        asked: their asked positions.
+        pieces: their pieces.
+        top_k: most likely pieces of each asked position; 0: none.
+        hidden: numbers of all stored layers for a piece.
+        item: bytes of a logit or such a number.
+    """
+    return sequences * (4 + 2 * 8) + asked * top_k * (4 + item) + pieces * hidden * item
+
+
 def marks_of(corrupted: Corrupted) -> Array:
     """A checksum of each sequence: its pieces as they stand, and where something is asked."""
     ids = np.ascontiguousarray(corrupted.inputs["input_ids"], dtype=np.int32)
@@ -229,6 +243,11 @@ def check_run(answers: AnswerSet, run: Mapping[str, Any]) -> None:
     Raises:
         UserError: says every setting that differs.
     """
+    if run["shards_digest"] != answers.config.get("shards_digest"):
+        raise UserError(
+            f"{answers.folder}: answers to other shards than this run's; give those shards, or run "
+            "hanmo teach with these"
+        )
     different = [
         f"{name} is {json.dumps(wanted)} in this run, {json.dumps(answers.config.get(name))} there"
         for name, wanted in run.items()

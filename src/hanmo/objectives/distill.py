@@ -128,7 +128,7 @@ class Objective(Settings):
     ) -> "TextDistillation":
         """Build BERT with its MLM head, beside its teachers."""
         from hanmo.distill.distillation import TextDistillation
-        from hanmo.distill.teachers import load_teacher
+        from hanmo.distill.teachers import load_teacher, read_shape
         from hanmo.model.masked_lm import MaskedLm
 
         if self.answers:
@@ -136,6 +136,10 @@ class Objective(Settings):
                 self._stored(folder, number) for number, folder in enumerate(self.answers)
             ]
         else:
+            for folder in self.teacher:
+                n = read_shape(folder).vocab_size
+                if self.top_k is not None and self.top_k > n:
+                    raise UserError(f"distill.top_k: got {self.top_k:,}; {folder} has {n:,} pieces")
             teachers = [
                 load_teacher(folder, head=self.soft_weight > 0, top_k=self.top_k)
                 for folder in self.teacher

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 import torch
 
 from hanmo.commands import pretrain, teach
+from hanmo.core import config as configuration
 from hanmo.core.artifact import read_manifest
 from hanmo.core.errors import UserError
 from hanmo.data.answers import KIND, AnswerSet
@@ -215,7 +217,7 @@ def test_answers_that_do_not_fit(
 
 def test_answers_to_other_texts(root: Path, tmp_path: Path) -> None:
     make_shards(tmp_path / "other", layers=(), n_documents=40, seed=8)
-    with pytest.raises(UserError, match="shards_digest is"):
+    with pytest.raises(UserError, match="answers to other shards than this run's"):
         run_pretrain(
             tmp_path / "other" / "shards",
             tmp_path / "run",
@@ -261,7 +263,10 @@ def test_a_part_says_what_it_lacks_and_whose_answers_it_has(root: Path, tmp_path
         ({"top_k": 9999}, "--top-k: got 9,999"),
         ({"dtype": "fp8"}, "--dtype: no 'fp8'"),
         ({"max_length": [128]}, "has 64 positions"),
-        ({"rate": 1.5}, "distill.rate"),
+        ({"rate": 1.5}, "--rate: got 1.5"),
+        ({"any_random": True, "shares": (0.5,)}, "--shares: "),
+        ({"shards": Path("nowhere")}, "nowhere: no such folder"),
+        ({"teacher": Path("nowhere")}, "nowhere/config.json"),
         ({"partner": "nps"}, "--partner: no 'nps'"),
         ({"seed": -1}, "--seed: got -1"),
     ],
@@ -271,6 +276,64 @@ def test_bad_settings(root: Path, tmp_path: Path, changed: dict[str, Any], said:
         run_teach(root, tmp_path / "out", **changed)
     assert said in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_room_that_answers_need(
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    free = 10**6
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(free, 0, free))
+    for changed in (
+        {"hidden": [0, 2]},
+        {"soft_at": "all", "dtype": "fp16"},
+        {"max_length": [16, 32]},
+    ):
+        made = run_teach(root, tmp_path / "out", overwrite=True, **changed)
+        said = re.search(r"some ([\d.]+) GB of answers; 0.0 GB are free", capsys.readouterr().err)
+        assert said is not None
+        assert float(said[1]) == round(float(said[1]), 2)
+        free = int(made["bytes"] * 0.7)
+        with pytest.raises(UserError, match=r"no room: some ([\d,]+) bytes of answers") as caught:
+            run_teach(root, tmp_path / "none", **changed)
+        needed = re.search(r"some ([\d,]+) bytes", str(caught.value))
+        assert needed is not None
+        assert int(needed[1].replace(",", "")) == pytest.approx(made["bytes"], rel=0.25)
+        free = 10**6
+
+
+def test_a_folder_of_answers_repeats_itself(root: Path, tmp_path: Path) -> None:
+    words = ["--config", str(root / "answers"), "--out", str(tmp_path / "again")]
+    config = configuration.parse("teach", teach, words)
+    assert config.shards == root / "shards"
+    made = teach.run(config)
+    assert made["bytes"] == read_manifest(root / "answers").counts["bytes"]
+    one, two = (read_manifest(at).files for at in (root / "answers", tmp_path / "again"))
+    assert {n: f for n, f in one.items() if n != "config.toml"} == {
+        n: f for n, f in two.items() if n != "config.toml"
+    }
+
+
+def test_students_of_other_seeds_share_answers(root: Path, tmp_path: Path) -> None:
+    options = {"answers": [root / "answers"]}
+    with pytest.raises(UserError, match="seed is 5 in this run, 1 there"):
+        distil(root, tmp_path / "refused", options, seed=5)
+    made = [tmp_path / f"seed-{seed}" for seed in (5, 6)]
+    for seed, out in zip((5, 6), made, strict=True):
+        distil(root, out, options, seed=seed, data_seed=1)
+    assert losses(made[0]) != losses(made[1])
+    # Order and masks are those of the seed of data.
+    distil(
+        root, tmp_path / "live", {"teacher": [root / "teacher"], "top_k": 8}, seed=5, data_seed=1
+    )
+    np.testing.assert_allclose(losses(tmp_path / "live"), losses(made[0]), rtol=1e-4)
+
+
+def test_more_pieces_than_the_teacher_has(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"distill.top_k: got 9,999; .*teacher has \d+ pieces"):
+        distil(root, tmp_path / "run", {"teacher": [root / "teacher"], "top_k": 9999})
 
 
 def test_a_teacher_with_other_pieces(root: Path, tmp_path: Path) -> None:
