@@ -140,6 +140,12 @@ def _kept_pieces(
                 bar.advance(int(found.sum()))
     if not counts.any():
         raise UserError(f"--vocab-from: no text in {', '.join(map(str, config.vocab_from))}")
+    most = int(np.delete(counts, sorted(tokenizer.special_ids)).max(initial=0))
+    if most < config.min_count:
+        raise UserError(
+            f"--min-count: got {config.min_count:,}; the commonest piece occurs {most:,} times: "
+            "nothing but the special pieces would stay"
+        )
     ids = vocabulary.kept_ids(
         counts, tokenizer.special_ids, min_count=config.min_count, further=further
     )
@@ -259,7 +265,7 @@ def _next(plan: Plan) -> dict[str, str]:
     if plan.layers is None and plan.goal is None:
         return {}  # the same answers on such text: nothing to recover
     config = plan.config
-    teacher, first = str(config.model), []
+    out, teacher, first = str(config.out), str(config.model), []
     if plan.ids is not None:
         # A teacher must have the student's pieces.
         teacher = f"{config.out}-teacher"
@@ -272,13 +278,18 @@ def _next(plan: Plan) -> dict[str, str]:
     if task and config.shards is None:
         if config.task is None and task not in TASKS:
             task = "TASK.toml"  # a user's own, of which the model knows the name alone
-        words = ["hanmo", "finetune", str(config.out), "--task", str(task)]
+        words = ["hanmo", "finetune", out, "--task", str(task)]
         words += ["--data", str(config.data)] if config.data else []
+        words += ["--max-length", str(config.max_length)] if config.max_length else []
         words += ["--method", "distill", "--distill.teacher", teacher, "--keep-head"]
     elif any(name.startswith("cls.predictions.") for name in plan.source.weights):
-        shards = "SHARDS" if config.shards is None or plan.ids is not None else str(config.shards)
-        words = ["hanmo", "pretrain", shards, "--init", str(config.out)]
+        shards = "SHARDS" if config.shards is None else str(config.shards)
+        if plan.ids is not None:
+            shards = f"{out}-shards"
+            encode = ["hanmo", "encode", "SENTENCES", "--vocab", out, "--out", shards]
+            first.append(shlex.join(encode))
+        words = ["hanmo", "pretrain", shards, "--init", out]
         words += ["--objective", "distill", "--distill.teacher", teacher, "--steps", "10000"]
     else:
         return {}
-    return {"next": " && ".join([*first, shlex.join([*words, "--out", f"{config.out}-trained"])])}
+    return {"next": " && ".join([*first, shlex.join([*words, "--out", f"{out}-trained"])])}

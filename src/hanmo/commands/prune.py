@@ -13,12 +13,14 @@ Heads and neurons go by importance: how much the loss would change without them,
 """
 
 import dataclasses
+import sys
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from hanmo.core import config as configuration
 from hanmo.core.artifact import MANIFEST, building
 from hanmo.core.errors import UserError
 from hanmo.core.identity import plain
@@ -124,6 +126,8 @@ def run(config: Config) -> dict[str, Any]:
         if build.finished or plan is None:
             return {"out": str(config.out), **build.counts}
         result = _pruning.make(plan, build.dir)
+        settings = configuration.resolved(config, sys.modules[__name__])
+        configuration.write(build.dir / configuration.CONFIG_FILE, settings)
         build.counts.update({k: v for k, v in result.items() if isinstance(v, int | float)})
         return {"out": str(config.out), **result}
 

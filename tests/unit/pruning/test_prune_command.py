@@ -14,8 +14,10 @@ import pytest
 import torch
 
 from hanmo.cli import main
+from hanmo.commands import prune
 from hanmo.commands.predict import Config as Predict
 from hanmo.commands.predict import run as predict
+from hanmo.core import config as configuration
 from hanmo.core.artifact import read_manifest, verify
 from hanmo.core.errors import UserError
 from hanmo.model import checkpoint
@@ -51,6 +53,17 @@ def test_all_at_once(masked_lm: Path, shards: Path, tmp_path: Path) -> None:
     )
     verify(tmp_path / "out")
     assert read_manifest(tmp_path / "out").kind == "pruned model"
+    first, second, third = result["next"].split(" && ")
+    assert first.startswith(f"hanmo prune {masked_lm} --vocab-from {tmp_path / 'text.txt'} ")
+    out = tmp_path / "out"
+    assert second == f"hanmo encode SENTENCES --vocab {out} --out {out}-shards"
+    assert third.startswith(f"hanmo pretrain {out}-shards --init {out} --objective distill ")
+    again = configuration.parse(
+        "prune", prune, ["--config", str(out), "--out", str(tmp_path / "again")]
+    )
+    prune.run(again)
+    assert tensors(tmp_path / "again").keys() == tensors(out).keys()
+    assert Tokenizer.load(tmp_path / "again").vocab == Tokenizer.load(out).vocab
     shape = read_config(tmp_path / "out" / "config.json")
     assert (shape.num_hidden_layers, shape.heads) == (2, (2, 2))
     widths = [shape.intermediate_of(n) for n in range(2)]
@@ -97,6 +110,12 @@ def test_the_same_command_gives_the_same_bytes(
     words = [str(masked_lm), "--layers", "1", "--out", str(tmp_path / "c"), "--json"]
     assert main(["prune", *words]) == 0
     assert json.loads(capsys.readouterr().out)["layers"] == "1"
+
+
+def test_a_count_that_no_piece_has(masked_lm: Path, shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--min-count: got 9,999,999; the commonest piece"):
+        run_prune(masked_lm, tmp_path / "out", vocab_from=[shards], min_count=9_999_999)
+    assert not (tmp_path / "out").exists()
 
 
 def test_logits_and_labels_measure_different_things(
