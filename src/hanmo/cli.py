@@ -27,7 +27,6 @@ from hanmo.core.log import complain, say
 from hanmo.core.urls import with_urls
 
 _COMMANDS = "hanmo.commands"
-_CONTINUES = "the same command continues where it was"
 # The order of the road; commands that are not listed follow in alphabetical order.
 _ROAD = (
     "demo",
@@ -62,11 +61,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _terminable():
             return _main(name, words)
     except _TerminatedError:
-        say(f"hanmo: stopped by SIGTERM; {_CONTINUES}")
+        say(f"hanmo: stopped by SIGTERM; {_what_follows(name)}")
         return 128 + signal.SIGTERM
     except KeyboardInterrupt:
-        say(f"hanmo: stopped; {_CONTINUES}")
+        say(f"hanmo: stopped; {_what_follows(name)}")
         return 128 + signal.SIGINT
+
+
+def _what_follows(name: str) -> str:
+    """Say what the same command does after it was stopped; commands that begin anew say so."""
+    module = sys.modules.get(f"{_COMMANDS}.{name.replace('-', '_')}")
+    if getattr(module, "BEGINS_ANEW", False):
+        return "the same command begins anew"
+    return "the same command continues where it was"
 
 
 def _main(name: str, words: Sequence[str]) -> int:

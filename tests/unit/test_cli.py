@@ -221,6 +221,15 @@ def test_ctrl_c_is_130(toy: SimpleNamespace, capsys: pytest.CaptureFixture[str])
     )
 
 
+def test_ctrl_c_of_a_command_that_begins_anew(
+    toy: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy.BEGINS_ANEW = True
+    monkeypatch.setitem(sys.modules, "hanmo.commands.toy_stage", toy)
+    said = outcome(toy, raising(KeyboardInterrupt()), capsys)[2]
+    assert said == "hanmo: stopped; the same command begins anew\n"
+
+
 @pytest.mark.parametrize("lines", [1, 100_000])
 def test_a_reader_that_has_enough_is_no_error(lines: int) -> None:
     program = (

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from hanmo.tasks.method import Method
     from hanmo.tasks.prepared import Prepared
 
+BEGINS_ANEW = True  # after it was stopped
 PLUGIN = {"method": ("hanmo.tasks.methods", "Method")}
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")

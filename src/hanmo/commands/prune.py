@@ -26,6 +26,7 @@ from hanmo.core.errors import UserError
 from hanmo.core.identity import plain
 
 KIND = "pruned model"
+BEGINS_ANEW = True  # after it was stopped
 Order: TypeAlias = Literal["together", "heads-first", "ffn-first"]
 By: TypeAlias = Literal["labels", "logits"]
 _HOW_MANY = ("heads", "ffn")

@@ -165,10 +165,10 @@ def _absent(collected: Collected | None) -> list[str]:
 
 
 def _check_out(out: Path, *, overwrite: bool) -> None:
-    if out.suffix in (".csv", ".png"):
+    if out.suffix != ".md":
         raise UserError(
             f"--out {out}: names the Markdown file; expected for example {out.with_suffix('.md')} "
-            f"(the {out.suffix} is written beside it)"
+            "(a .csv and perhaps a .png are written beside it)"
         )
     if not overwrite:
         refuse_other(out, f"{shrinking_text.TITLE}\n", _MAKER)

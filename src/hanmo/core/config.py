@@ -121,13 +121,24 @@ def write(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Say in words which settings differ: `["seed was 1, now 2"]`."""
-    old, new = _without_none(plain(old)), _without_none(plain(new))
+    """Say in words which settings differ: `["seed was 1, now 2", "mlm.rate was 0.1, now 0.2"]`."""
+    old, new = _by_dots(_without_none(plain(old))), _by_dots(_without_none(plain(new)))
     return [
         f"{key} was {old.get(key)!r}, now {new.get(key)!r}"
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
+
+
+def _by_dots(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the entries of tables with dots: `{"lert": {"rate": 1}}` → `{"lert.rate": 1}`."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= {f"{key}.{name}": item for name, item in _by_dots(value).items()}
+        else:
+            found[key] = value
+    return found
 
 
 def _without_none(value: Any) -> Any:

@@ -84,8 +84,20 @@ def differences(made: Mapping[str, Any], wanted: Mapping[str, Any], free: Tolera
                 what = "holds something else than then" if key in new else "is no longer there"
                 changed.append(f"the input {key} {what if key in old else 'is new'}")
             else:
-                changed.append(f"{key} was {old.get(key)!r}, now {new.get(key)!r}")
+                changed += _changed(key, old.get(key), new.get(key))
     return changed
+
+
+def _changed(key: str, old: Any, new: Any) -> list[str]:
+    """Say what a setting was and is; of tables, each entry that differs."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return [
+            text
+            for name in sorted(old.keys() | new.keys())
+            if old.get(name) != new.get(name)
+            for text in _changed(f"{key}.{name}", old.get(name), new.get(name))
+        ]
+    return [f"{key} was {old!r}, now {new!r}"]
 
 
 def _path_settings(config: Any) -> frozenset[str]:

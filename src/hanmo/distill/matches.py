@@ -93,7 +93,7 @@ def _check(match: Match) -> None:
             wanted = "two layers, as 0+4" if how.layers == 2 else "one layer"
             raise UserError(f"{where}: {match.loss} takes {wanted}, of each; got {len(side)}")
     if not 0 <= match.weight < float("inf"):
-        raise UserError(f"{where}: weight {match.weight}; expected 0 or more")
+        raise UserError(f"{where}: weight {match.weight}; expected a number, 0 or more")
     if match.projection != "none" and not how.same_width:
         raise UserError(
             f"{where}: {match.loss} needs no projection: its numbers do not depend on the width; "

@@ -45,7 +45,10 @@ class Settings:
         t_squared: Multiply the soft loss by the temperature squared (Hinton et al. 2015), as
             DistilBERT does; TextBrewer and MiniRBT do not.
         matches: Layers to be made alike, each LAYER_T,LAYER_S,FEATURE,LOSS,WEIGHT(,PROJECTION), as
-            in 8,2,hidden,hidden_mse,1,linear; layer 0 is the embeddings, 4+8 two layers.
+            in 8,2,hidden,hidden_mse,1,linear; layer 0 is the embeddings, 4+8 two layers. Feature
+            hidden has the losses hidden_mse, cos, pkd, and of two layers gram (fsp) and nst (mmd);
+            attention has attention_mse, attention_ce, attention_mse_sum, attention_ce_mean.
+            Projections are linear, relu and tanh.
     """
 
     teacher: tuple[Path, ...] = ()

@@ -15,6 +15,7 @@ from hanmo.core.files import write_atomic
 from hanmo.train.loop import Record
 
 LOG = "log.jsonl"
+_LONGEST_NAME = 12
 
 
 def add(sums: dict[str, float], record: Record) -> None:
@@ -45,9 +46,14 @@ def line_of(sums: dict[str, float], record: Record) -> dict[str, float]:
 
 
 def shown(line: Mapping[str, float], speed: float) -> dict[str, str]:
-    """Return what the progress line says of the last line of the log."""
+    """Return what the progress line says of the last line of the log.
+
+    Parts with long names, as matches of layers have, are counted: there may be a dozen.
+    """
     losses = {key.removeprefix("loss/"): f"{v:.3f}" for key, v in line.items() if "loss" in key}
-    return {**losses, "pieces/s": f"{speed:,.0f}"}
+    brief = {name: value for name, value in losses.items() if len(name) <= _LONGEST_NAME}
+    more = {"more in log.jsonl": f"{len(losses) - len(brief)}"} if brief != losses else {}
+    return {**brief, **more, "pieces/s": f"{speed:,.0f}"}
 
 
 def cut_log(path: Path, step: int) -> None:

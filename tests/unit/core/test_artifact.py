@@ -274,6 +274,17 @@ def test_other_settings_are_refused_unless_overwritten(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
+def test_of_a_table_the_entries_that_differ_are_named(tmp_path: Path) -> None:
+    def of(rate: int) -> None:
+        config = {"options": {"rate": rate, "matches": ["a", "b"]}}
+        with building(tmp_path / "out", kind=KIND, config=config):
+            pass
+
+    of(1)
+    with pytest.raises(UserError, match=r"other settings \(options\.rate was 1, now 2\);"):
+        of(2)
+
+
 def test_the_old_folder_stays_until_the_new_one_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

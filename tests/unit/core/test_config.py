@@ -468,6 +468,11 @@ def test_a_plugin_that_follows_from_another_setting(file: Path) -> None:
 def test_differences_in_words() -> None:
     old = {"seed": 1, "out": Path("a"), "peak": None}
     assert configuration.differences(old, {"seed": 2, "out": "a"}) == ["seed was 1, now 2"]
+    tables = [{"lert": {"rate": rate, "ends": {"pos": 1, "ner": rate}}} for rate in (0.15, 0.3)]
+    assert configuration.differences(*tables) == [
+        "lert.ends.ner was 0.15, now 0.3",
+        "lert.rate was 0.15, now 0.3",
+    ]
 
 
 @given(value=st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just([]))

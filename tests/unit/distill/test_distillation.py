@@ -1,6 +1,7 @@
 """A student and its teachers as one Trainable."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import torch
 
 from distill_cases import PLAIN, WIDE, arrays, batch, masked_lm
 from hanmo.core.errors import UserError
+from hanmo.core.flags import flags_of
 from hanmo.distill.distillation import TextDistillation
-from hanmo.distill.matches import check_matches, parse_match
+from hanmo.distill.losses import LOSSES
+from hanmo.distill.matches import FEATURES, PROJECTIONS, check_matches, parse_match
 from hanmo.distill.places import Places
 from hanmo.distill.settings import Settings
 from hanmo.distill.teachers import LiveTeacher, Watch, load_teacher
@@ -335,3 +338,9 @@ def test_matches_are_with_one_teacher() -> None:
     settings = Settings(teacher=(Path("a"), Path("b")), matches=("4,2,hidden,cos,1,linear",))
     with pytest.raises(UserError, match="one teacher; got 2"):
         made(settings)
+
+
+def test_the_help_of_matches_has_every_name() -> None:
+    [flag] = [flag for flag in flags_of(Settings) if flag.name == "matches"]
+    words = set(re.findall(r"\w+", flag.help))
+    assert {*LOSSES, *FEATURES, *PROJECTIONS} - {"none"} <= words

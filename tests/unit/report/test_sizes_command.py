@@ -122,6 +122,7 @@ def test_bad_input_is_told_before_anything_is_measured(
         ({"runs": [tmp_path / "absent"]}, "no such folder"),
         ({"runs": [Path(models[0])]}, "no finished run below"),
         ({"out": tmp_path / "t.png"}, "names the Markdown file"),
+        ({"out": tmp_path / "t.txt"}, "names the Markdown file; expected for example"),
     ]
     for changed, expected in cases:
         values: dict[str, object] = {"models": list(models), **FAST, **changed}
