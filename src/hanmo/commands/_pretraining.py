@@ -149,7 +149,9 @@ class Batches:
         self._config, self._shards, self._corruptor = config, shards, corruptor
         self._cluster = cluster
         self._phases = phases
-        self._answers = stored_answers(config, phases, artifact.digest(config.shards))
+        self._answers = stored_answers(
+            config, phases, artifact.digest(config.shards), verified=cluster.first
+        )
         self._made: tuple[int, Loader] | None = None
 
     def between(self, start: int, stop: int) -> Iterator[dict[str, Array]]:

@@ -23,11 +23,12 @@ from hanmo.corpus.reading import ReadOptions, Unreadable
 from hanmo.data.shards import KIND as SHARDS
 from hanmo.data.shards import ShardSet
 from hanmo.model.config import EncoderConfig
+from hanmo.model.pruned import equal_layers
 from hanmo.pruning import vocabulary
 from hanmo.pruning.choose import Kept
 from hanmo.pruning.cut import cut
 from hanmo.pruning.importance import Importance, measure
-from hanmo.pruning.layers import chosen_layers, equal_layers, keep_layers
+from hanmo.pruning.layers import chosen_layers, keep_layers
 from hanmo.pruning.model_folder import ModelFolder, check_written, read_folder, write_folder
 from hanmo.pruning.passes import Goal, prune
 from hanmo.tasks.suite import TASKS
@@ -195,7 +196,7 @@ def make(plan: Plan, folder: Path) -> dict[str, Any]:
         say("prune: the generator is left out: it was trained with the larger model")
     if plan.layers is not None:
         model = keep_layers(model, plan.layers)
-        same = equal_layers(model, plan.source, plan.layers)
+        same = equal_layers(model.weights, plan.source.weights, plan.layers)
         said["layers"] = ",".join(map(str, plan.layers))
         said["layers_equal"] = f"{same} tensors are equal to those that they were copied from"
         entry["layers"] = plan.layers

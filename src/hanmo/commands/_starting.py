@@ -3,15 +3,12 @@
 import dataclasses
 from typing import Any, TypeAlias
 
-import torch
-
 from hanmo.core.errors import UserError
 from hanmo.core.log import say
 from hanmo.model import checkpoint
 from hanmo.model.config import EncoderConfig, read_config, size_named
+from hanmo.model.pruned import equal_layers
 from hanmo.text.tokenizer import Tokenizer
-
-_LAYER = "bert.encoder.layer."
 
 # `pretrain.Config`; importing it here would be a cycle.
 Options: TypeAlias = Any
@@ -89,7 +86,8 @@ def start_from(model: Any, config: Options) -> None:
     if loaded.unused:
         say(f"init: in {config.init}, but not in this model: {', '.join(loaded.unused)}")
     if layers is not None:
-        n = _check_copies(model.encoder.state_dict(prefix="bert."), config, layers)
+        copies = model.encoder.state_dict(prefix="bert.")
+        n = equal_layers(copies, checkpoint.read_weights(config.init), layers)
         say(f"init: layers {config.layers} of {config.init}, {n} tensors, each compared: equal")
 
 
@@ -118,17 +116,3 @@ def check_teacher(shape: EncoderConfig, longest: int, partner: str, what: str) -
         raise UserError(
             f"{what} knows one segment; --partner {partner} makes pairs of two: leave it out"
         )
-
-
-def _check_copies(ours: dict[str, torch.Tensor], config: Options, layers: list[int]) -> int:
-    """Compare every tensor of the layers with its original; returns how many there are."""
-    theirs, n = checkpoint.read_weights(config.init), 0
-    for new, old in enumerate(layers):
-        for name, tensor in theirs.items():
-            if not name.startswith(f"{_LAYER}{old}."):
-                continue
-            copy = ours[name.replace(f"{_LAYER}{old}.", f"{_LAYER}{new}.", 1)]
-            if not torch.equal(copy, tensor.to(copy.dtype)):
-                raise UserError(f"{config.init}: layer {new} is no copy of {name}")
-            n += 1
-    return n

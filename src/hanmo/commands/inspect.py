@@ -48,7 +48,7 @@ class Config:
         sequence: Number of the training sequence to mask; by default the one that holds the first
             sentence shown.
         epoch: The epoch that sees the masks, from 0.
-        seed: The seed of `hanmo pretrain`, which decides sequences and masks.
+        seed: The seed of `hanmo pretrain` (its --data-seed, where given): sequences and masks.
         max_length: Longest sequence in pieces, as in `hanmo pretrain`.
         partner: Question about pairs of segments, as in `hanmo pretrain`: none, nsp or sop.
         short_sequence_rate: Share of shorter sequences, as in `hanmo pretrain`.

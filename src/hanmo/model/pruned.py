@@ -15,6 +15,7 @@ Shapes: H hidden, A heads of the padded shape, a of the layer, D a head's width,
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from hanmo.core.errors import UserError
@@ -97,13 +98,41 @@ def _filled(tensor: Tensor, axis: int, size: int) -> Tensor:
 
 def with_layers(state: Mapping[str, Tensor], layers: Sequence[int]) -> dict[str, Tensor]:
     """Keep the encoder's layers `layers`, numbered anew; a layer may be taken twice."""
-    start = "bert.encoder.layer."
-    kept = {name: tensor for name, tensor in state.items() if not name.startswith(start)}
+    kept = {name: tensor for name, tensor in state.items() if not name.startswith(_LAYER)}
     for new, old in enumerate(layers):
-        prefix = f"{start}{old}."
+        prefix = f"{_LAYER}{old}."
         kept |= {
-            f"{start}{new}.{name.removeprefix(prefix)}": tensor
+            f"{_LAYER}{new}.{name.removeprefix(prefix)}": tensor
             for name, tensor in state.items()
             if name.startswith(prefix)
         }
     return kept
+
+
+def equal_layers(
+    copies: Mapping[str, Tensor], originals: Mapping[str, Tensor], layers: Sequence[int]
+) -> int:
+    """Compare copied layers with those that they were copied from.
+
+    Args:
+        copies: weights of a model of `len(layers)` layers, in the precision that it has.
+        originals: weights of the model where they came from.
+        layers: layer i of the copies is layer `layers[i]` of the originals.
+
+    Returns:
+        How many tensors were compared.
+
+    Raises:
+        UserError: one differs, or is not there.
+    """
+    n = 0
+    for new, old in enumerate(layers):
+        prefix = f"{_LAYER}{old}."
+        for name, tensor in originals.items():
+            if not name.startswith(prefix):
+                continue
+            copy = copies.get(f"{_LAYER}{new}.{name.removeprefix(prefix)}")
+            if copy is None or not torch.equal(copy, tensor.to(copy.dtype)):
+                raise UserError(f"layer {new} is no copy of layer {old}: {name} differs")
+            n += 1
+    return n

@@ -6,13 +6,9 @@ keep_layers(whole, [0, 2, 4])     # three layers; each tensor as it was
 import dataclasses
 from collections.abc import Sequence
 
-import torch
-
 from hanmo.core.errors import UserError
 from hanmo.model.pruned import with_layers
 from hanmo.pruning.model_folder import ModelFolder
-
-_START = "bert.encoder.layer."
 
 
 def chosen_layers(text: str, model: ModelFolder, source: str) -> list[int]:
@@ -49,30 +45,3 @@ def keep_layers(model: ModelFolder, layers: Sequence[int]) -> ModelFolder:
         weights=weights,
         generator=None,
     )
-
-
-def equal_layers(model: ModelFolder, source: ModelFolder, layers: Sequence[int]) -> int:
-    """Compare copied layers with those that they were copied from.
-
-    Args:
-        model: has `len(layers)` layers.
-        source: where they came from.
-        layers: layer i of `model` is layer `layers[i]` of `source`.
-
-    Returns:
-        How many tensors were compared.
-
-    Raises:
-        UserError: one differs, or is not there.
-    """
-    n = 0
-    for new, old in enumerate(layers):
-        prefix = f"{_START}{old}."
-        for name, tensor in source.weights.items():
-            if not name.startswith(prefix):
-                continue
-            copy = model.weights.get(f"{_START}{new}.{name.removeprefix(prefix)}")
-            if copy is None or not torch.equal(copy, tensor):
-                raise UserError(f"layer {new} is no copy of layer {old}: {name} differs")
-            n += 1
-    return n

@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from hanmo.core.errors import UserError
 from hanmo.model import checkpoint
 from hanmo.model.masked_lm import MaskedLm
+from hanmo.model.pruned import equal_layers
 from hanmo.pruning.cut import cut, silence, whole
-from hanmo.pruning.layers import chosen_layers, equal_layers, keep_layers
+from hanmo.pruning.layers import chosen_layers, keep_layers
 from hanmo.pruning.model_folder import check_written, read_folder, write_folder
 from pruning_cases import SHAPE, masked_lm_of, masks, mlm_batch, write_masked_lm
 from training_cases import TINY_ALBERT
@@ -35,7 +36,7 @@ def test_everything_but_the_layers_stays(tmp_path: Path, masked_lm: Path) -> Non
     save_file({"tags.pos.weight": torch.ones(2, 3)}, tmp_path / "m" / "heads.safetensors")
     source = read_folder(tmp_path / "m")
     small = keep_layers(source, [2, 0, 2])
-    assert equal_layers(small, source, [2, 0, 2]) == 3 * 16
+    assert equal_layers(small.weights, source.weights, [2, 0, 2]) == 3 * 16
     write_folder(small, tmp_path / "small", {"layers": [2, 0, 2]})
     check_written(small, tmp_path / "small")
     made = load_file(tmp_path / "small" / "model.safetensors")
@@ -54,7 +55,7 @@ def test_layers_that_differ_are_found(masked_lm: Path) -> None:
     source = read_folder(masked_lm)
     small = keep_layers(source, [0, 2])
     with pytest.raises(UserError, match="layer 1 is no copy of layer 1"):
-        equal_layers(small, source, [0, 1])
+        equal_layers(small.weights, source.weights, [0, 1])
 
 
 @pytest.mark.parametrize("text", ["", "3", "-1", "0;1", "a", "0,,1", "1.0"])
