@@ -125,22 +125,26 @@ def without_cleared(
     So that a recipe's shape or matches can be left to their defaults. Only settings that may be
     absent, and that the file has: elsewhere "none" is a value as any other.
     """
-    places: dict[str, tuple[dict[str, Any], str]] = {}
+    places: dict[str, tuple[dict[str, Any], Flag]] = {}
     tables = [(given, "", flags), (given.get(prefix, {}) if prefix else given, prefix, plugin)]
     for table, before, those in tables:
         for flag in those:
             if flag.name in table and flag.default in (None, [], ()):
                 name = f"{before}.{flag.name}" if before else flag.name
-                places[f"--{hyphens(name)}"] = table, flag.name
+                places[f"--{hyphens(name)}"] = table, flag
     words, kept = list(argv), []
     while words:
         word = words.pop(0)
-        name, _, value = word.partition("=")
-        alone = words[:1] == ["none"] and (len(words) == 1 or words[1].startswith("--"))
-        if name in places and (value == "none" or (name == word and alone)):
-            table, key = places[name]
-            table.pop(key, None)
-            del words[: 0 if value else 1]
+        name, equals, value = word.partition("=")
+        if name not in places:
+            kept.append(word)
+            continue
+        table, flag = places[name]
+        until = next((i for i, one in enumerate(words) if one.startswith("--")), len(words))
+        values = words[: 1 if words_after(flag) is None else until]
+        if (value == "none") if equals else (values == ["none"]):
+            table.pop(flag.name, None)
+            del words[: 0 if equals else 1]
         else:
             kept.append(word)
     return kept

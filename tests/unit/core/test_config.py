@@ -125,6 +125,11 @@ def test_a_field_whose_name_is_a_keyword(file: Path) -> None:
         (["--peak", "none"], {"peak": None}),
         (["--peak=none", "--steps", "8"], {"peak": None, "steps": 8}),
         (["--splits", "none", "--text", "y"], {"splits": None, "text": "y"}),
+        (
+            ["--peak", "none", "c.txt"],
+            {"peak": None, "inputs": [*map(Path, ("a.txt", "b.txt", "c.txt"))]},
+        ),
+        (["--peak", "none", "--peak=none"], {"peak": None}),
         # Those that cannot be absent, and more words than the one, are values as any other.
         (["--name", "none"], {"name": "none"}),
         (["--splits", "none", "dev"], {"splits": ["none", "dev"]}),
