@@ -124,7 +124,7 @@ def _phases_of(config: Options) -> Phases:
         if value != default:
             raise UserError(
                 f"--{name.replace('_', '-')}: got {value}, but --phases state lengths and batches "
-                f"({' '.join(config.phases)}); give other --phases instead"
+                f"({' '.join(config.phases)}); give other --phases, or --phases none"
             )
     phases = parse(config.phases, learning_rate=config.learning_rate, warmup=config.warmup_steps)
     if phases.steps != config.steps:

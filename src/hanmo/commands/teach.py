@@ -174,6 +174,8 @@ def _check(config: Config) -> None:
         raise UserError(f"--dtype: no {config.dtype!r}; expected fp16 or fp32")
     if not config.max_length or min(config.max_length) < 8:
         raise UserError(f"--max-length: got {config.max_length}; expected 8 or more, each")
+    if len(set(config.hidden)) < len(config.hidden):
+        raise UserError(f"--hidden: got {config.hidden}; a layer is there twice")
     if not config.top_k and not config.hidden:
         raise UserError("teach: --top-k 0 and no --hidden: nothing would be stored")
 

@@ -58,7 +58,8 @@ def parse(command: str, module: ModuleType, argv: Sequence[str]) -> Any:
         options = given.pop("options")  # as a manifest holds them
         given |= {prefix: options} if prefix else options
     _check_keys(given, flags, prefix, plugin_flags, file or "")
-    argv = without_cleared(given, argv, flags, prefix, plugin_flags)
+    if file:
+        argv = without_cleared(given, argv, flags, prefix, plugin_flags)
     parser = _parser(command, module, flags, prefix, plugin_flags)
     stored = _conforming(_flatten(given, prefix), flags, prefix, plugin_flags, file or "")
     values = _values(parser, stored, argv, command, module)

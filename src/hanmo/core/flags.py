@@ -16,7 +16,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hanmo.core.conform import element
+from hanmo.core.conform import element, without_none
 
 REQUIRED = object()
 
@@ -122,16 +122,16 @@ def without_cleared(
 ) -> list[str]:
     """Take settings out of a file for which the command line says "none"; returns its other words.
 
-    So that a recipe's shape or matches can be left to their defaults. Only settings that may be
-    absent, and that the file has: elsewhere "none" is a value as any other.
+    So a recipe's shape, matches or seed can be left to their defaults. Where "none" may be a value
+    itself, as of `--partner`, it is one.
     """
-    places: dict[str, tuple[dict[str, Any], Flag]] = {}
     tables = [(given, "", flags), (given.get(prefix, {}) if prefix else given, prefix, plugin)]
-    for table, before, those in tables:
-        for flag in those:
-            if flag.name in table and flag.default in (None, [], ()):
-                name = f"{before}.{flag.name}" if before else flag.name
-                places[f"--{hyphens(name)}"] = table, flag
+    places = {
+        f"--{hyphens(f'{before}.{flag.name}' if before else flag.name)}": (table, flag)
+        for table, before, those in tables
+        for flag in those
+        if _clearable(flag)
+    }
     words, kept = list(argv), []
     while words:
         word = words.pop(0)
@@ -148,6 +148,14 @@ def without_cleared(
         else:
             kept.append(word)
     return kept
+
+
+def _clearable(flag: Flag) -> bool:
+    """Whether "none" cannot be a value of a flag that may be left out, or its default is none."""
+    if flag.default is REQUIRED or flag.positional:
+        return False
+    kind = element(flag.type) or without_none(flag.type)
+    return flag.default in (None, [], ()) or kind in (int, float)
 
 
 def _attribute_help(docstring: str) -> dict[str, str]:

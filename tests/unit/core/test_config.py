@@ -130,7 +130,9 @@ def test_a_field_whose_name_is_a_keyword(file: Path) -> None:
             {"peak": None, "inputs": [*map(Path, ("a.txt", "b.txt", "c.txt"))]},
         ),
         (["--peak", "none", "--peak=none"], {"peak": None}),
-        # Those that cannot be absent, and more words than the one, are values as any other.
+        (["--steps", "none", "--shares", "none"], {"steps": 3, "shares": (0.1, 0.2)}),
+        (["--text", "none"], {}),  # of which the file says nothing
+        # What may be a value, and more words than the one, are values as any other.
         (["--name", "none"], {"name": "none"}),
         (["--splits", "none", "dev"], {"splits": ["none", "dev"]}),
         (["--splits", "dev", "none"], {"splits": ["dev", "none"]}),
@@ -139,16 +141,15 @@ def test_a_field_whose_name_is_a_keyword(file: Path) -> None:
 def test_none_takes_back_what_a_file_says(
     file: Path, words: list[str], changed: dict[str, Any]
 ) -> None:
-    file.write_text('peak = 7.0\nsplits = ["a"]\nname = "file"\n')
+    file.write_text('peak = 7.0\nsplits = ["a"]\nname = "file"\nsteps = 7\nshares = [1]\n')
     from_file = toy("--config", str(file))
     assert (from_file.peak, from_file.splits, from_file.name) == (7.0, ["a"], "file")
     assert toy("--config", str(file), *words) == dataclasses.replace(from_file, **changed)
 
 
-def test_none_is_a_text_where_no_file_says_otherwise(file: Path) -> None:
+def test_none_is_a_text_where_there_is_no_file() -> None:
     assert toy("--text", "none").text == "none"
-    file.write_text("steps = 4\n")
-    assert toy("--text", "none", "--config", str(file)).text == "none"
+    assert "--steps: " in refusal(*NEEDED, "--steps", "none")
 
 
 def test_none_takes_back_options_of_a_plug_in(file: Path) -> None:

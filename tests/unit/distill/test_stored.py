@@ -258,6 +258,7 @@ def test_a_part_says_what_it_lacks_and_whose_answers_it_has(root: Path, tmp_path
     ("changed", "said"),
     [
         ({"hidden": [3]}, "--hidden: got 3"),
+        ({"hidden": [2, 0, 2]}, "--hidden: got [2, 0, 2]; a layer is there twice"),
         ({"top_k": 0}, "nothing would be stored"),
         ({"top_k": -1}, "--top-k: got -1"),
         ({"top_k": 9999}, "--top-k: got 9,999"),
