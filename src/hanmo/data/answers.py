@@ -254,7 +254,9 @@ def check_run(answers: AnswerSet, run: Mapping[str, Any]) -> None:
         if answers.config.get(name) != wanted
     ]
     if different:
+        seed = answers.config.get("seed")
+        also = f" (--data-seed {seed} leaves --seed to the weights)" if seed != run["seed"] else ""
         raise UserError(
             f"{answers.folder}: answers to other sequences: {'; '.join(different)}; give this run "
-            "the settings of hanmo teach, or run hanmo teach with this run's"
+            f"the settings of hanmo teach{also}, or run hanmo teach with this run's"
         )

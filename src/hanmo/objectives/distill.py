@@ -157,6 +157,8 @@ class Objective(Settings):
         from hanmo.model.config import read_config
 
         answers = AnswerSet(folder, number)
+        if not answers.shape.is_file():
+            raise UserError(f"{answers.shape}: missing; run hanmo teach again")
         shape, stored = read_config(answers.shape), int(answers.config["top_k"])
         for match in self.parsed:
             if match.feature != "hidden":

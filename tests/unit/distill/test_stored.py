@@ -237,6 +237,9 @@ def test_changed_answers_are_found(root: Path, tmp_path: Path) -> None:
     one.unlink()
     with pytest.raises(UserError, match=r"logits\.npy: missing"):
         distil(root, tmp_path / "run", {"answers": [tmp_path / "answers"]})
+    (tmp_path / "answers" / "teacher.json").unlink()
+    with pytest.raises(UserError, match=r"teacher\.json: missing; run hanmo teach again"):
+        distil(root, tmp_path / "run", {"answers": [tmp_path / "answers"]})
     assert not (tmp_path / "run").exists()
 
 
@@ -319,7 +322,9 @@ def test_a_folder_of_answers_repeats_itself(root: Path, tmp_path: Path) -> None:
 
 def test_students_of_other_seeds_share_answers(root: Path, tmp_path: Path) -> None:
     options = {"answers": [root / "answers"]}
-    with pytest.raises(UserError, match="seed is 5 in this run, 1 there"):
+    with pytest.raises(
+        UserError, match=r"seed is 5 in this run, 1 there; .* \(--data-seed 1 leaves"
+    ):
         distil(root, tmp_path / "refused", options, seed=5)
     made = [tmp_path / f"seed-{seed}" for seed in (5, 6)]
     for seed, out in zip((5, 6), made, strict=True):
