@@ -283,6 +283,7 @@ def _next(plan: Plan) -> dict[str, str]:
         words += ["--data", str(config.data)] if config.data else []
         words += ["--max-length", str(config.max_length)] if config.max_length else []
         words += ["--method", "distill", "--distill.teacher", teacher, "--keep-head"]
+        words += ["--save-model"]
     elif any(name.startswith("cls.predictions.") for name in plan.source.weights):
         shards = "SHARDS" if config.shards is None else str(config.shards)
         if plan.ids is not None:

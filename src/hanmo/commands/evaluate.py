@@ -29,7 +29,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hanmo.commands import _model_names
+from hanmo.commands import _evaluated_models, _model_names
 from hanmo.core import config as configuration
 from hanmo.core import registry
 from hanmo.core.artifact import MANIFEST
@@ -44,7 +44,6 @@ from hanmo.tasks.task import TUNABLE, Task, with_settings
 PLUGIN = {"method": ("hanmo.tasks.methods", "Method")}
 
 _COMMANDS, _FINETUNE = "hanmo.commands", "finetune"
-_RANDOM = "random:"
 _PASSED_ON = (
     *TUNABLE,
     "dropout",
@@ -127,15 +126,6 @@ class Config:
     cache: bool = True
     overwrite: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A model of the evaluation: its name in tables, its folder, and "pretrained" or "random"."""
-
-    name: str
-    path: Path
-    init: str
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -280,25 +270,6 @@ def _failed(out: Path) -> Path:
     return out.with_name(out.name + FAILED)
 
 
-def parse_model(text: str) -> Model:
-    """Read `PATH`, `NAME=PATH`, `random:PATH` or `NAME=random:PATH`.
-
-    Raises:
-        UserError: a name that cannot be a folder's, or no model folder.
-    """
-    name, value = _model_names.named(text)
-    init = "random" if value.startswith(_RANDOM) else "pretrained"
-    path = Path(value.removeprefix(_RANDOM))
-    if not (path / "config.json").is_file():
-        raise UserError(
-            f"--models: {text!r}: no config.json in {path}; expected PATH, NAME=PATH or "
-            "random:PATH of a model folder"
-        )
-    name = name or path.resolve().name + ("-random" if init == "random" else "")
-    _model_names.checked(name, value, "--models")
-    return Model(name, path, init)
-
-
 def _plan(config: Config, finetune: Any) -> list[tuple[str, Any]]:
     """Return each run's folder below OUT and its settings, seed by seed; checks what it can."""
     from hanmo.tasks.protocol import with_options
@@ -309,9 +280,7 @@ def _plan(config: Config, finetune: Any) -> list[tuple[str, Any]]:
         raise UserError(f"--workers: got {config.workers}; expected 1 or more")
     if config.seeds < 1:
         raise UserError(f"--seeds: got {config.seeds}; expected 1 or more")
-    models = [parse_model(text) for text in config.models]
-    if config.keep_head and any(model.init == "random" for model in models):
-        raise UserError("--keep-head: random weights have no head; leave it or random: out")
+    models = [_evaluated_models.parse_model(text) for text in config.models]
     tasks = {name: find_task(name) for name in config.tasks}
     for what, names in (
         ("models", [model.name for model in models]),
@@ -344,30 +313,8 @@ def _plan(config: Config, finetune: Any) -> list[tuple[str, Any]]:
             **{**passed, "learning_rate": rate},
         )
         planned.append((folder, settings))
-    _check_models(config, models, tasks.values())
+    _evaluated_models.check(config, models, tasks.values())
     return planned
-
-
-def _check_models(config: Config, models: list[Model], tasks: Iterable[Task]) -> None:
-    """Refuse kept heads, and methods, that do not fit models and tasks, before the first run."""
-    from hanmo.tasks.method import make_method
-    from hanmo.tasks.protocol import as_published, with_options
-    from hanmo.tasks.trained import check_trained
-
-    method = None if config.method is None else make_method(config.method, config.options)
-    for model, usual in itertools.product(models, tasks):
-        task = with_options(as_published(usual, model.path), config.set)
-        task = with_settings(task, **{key: getattr(config, key) for key in TUNABLE})
-        if config.keep_head:
-            check_trained(model.path, task)
-        if method is None:
-            continue
-        asked: list[Any] = []
-        for seed in range(1, config.seeds + 1):
-            one = method.for_run(task.name, seed)
-            if one not in asked:  # seeds may share a teacher
-                one.check_fit(task, model.path)
-                asked.append(one)
 
 
 def _check_prefixes(given: list[str], tasks: Iterable[Task]) -> None:

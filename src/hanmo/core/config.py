@@ -13,7 +13,6 @@ among the command's own flags and keys instead (`--beam 8`). A plug-in that is N
 
 import dataclasses
 import json
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,6 +36,7 @@ from hanmo.core.flags import (
     words_after,
 )
 from hanmo.core.identity import plain
+from hanmo.core.parser_errors import in_our_words
 from hanmo.core.urls import as_path
 
 CONFIG_FILE = "config.toml"
@@ -52,6 +52,7 @@ def parse(command: str, module: ModuleType, argv: Sequence[str]) -> Any:
     file = peek(argv, "config")
     given = read(as_path(file)) if file else {}
     flags = flags_of(module.Config)
+    argv = _cleared(given, module, argv, flags) if file else argv
     plugin = _plugin(module, argv, given, flags)
     prefix, plugin_flags = plugin if plugin else ("", [])
     if isinstance(given.get("options"), Mapping) and (plugin or not given["options"]):
@@ -59,7 +60,7 @@ def parse(command: str, module: ModuleType, argv: Sequence[str]) -> Any:
         given |= {prefix: options} if prefix else options
     _check_keys(given, flags, prefix, plugin_flags, file or "")
     if file:
-        argv = without_cleared(given, argv, flags, prefix, plugin_flags)
+        argv = without_cleared(given, argv, [], prefix, plugin_flags)
     parser = _parser(command, module, flags, prefix, plugin_flags)
     stored = _conforming(_flatten(given, prefix), flags, prefix, plugin_flags, file or "")
     values = _values(parser, stored, argv, command, module)
@@ -229,6 +230,19 @@ def _of_kind(file: str) -> str:
     return f"; these are the settings of a folder of kind {kind!r}, which another command makes"
 
 
+def _cleared(
+    given: dict[str, Any], module: ModuleType, argv: Sequence[str], flags: list[Flag]
+) -> list[str]:
+    """Take out what "none" takes back, and the table of a plug-in that goes with it."""
+    before = {field: given.get(field) for field in getattr(module, "PLUGIN", {})}
+    kept = without_cleared(given, argv, flags, "", [])
+    for field, name in before.items():
+        if name and field not in given:
+            given.pop(prefix_of(module, name), None)
+            given.pop("options", None)  # as a manifest holds them
+    return kept
+
+
 def _flatten(given: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     flat = {key: value for key, value in given.items() if key != prefix}
     return flat | {f"{prefix}.{key}": value for key, value in given.get(prefix, {}).items()}
@@ -324,7 +338,7 @@ def _values(
             parser.set_defaults(given)
         namespace = parser.parse_args(_positionals_first(parser, argv))
     except (argparse.ArgumentError, TypeError, ValueError, KeyError) as error:
-        raise UserError(_readable(error, parser, command, module)) from None
+        raise UserError(in_our_words(error, parser, command, module)) from None
     return dict(namespace.as_dict())
 
 
@@ -335,27 +349,6 @@ def _positionals_first(parser: Any, argv: Sequence[str]) -> list[str]:
     if "--" in flags:
         return [*flags, *positionals]
     return [*positionals, *flags]
-
-
-def _readable(error: Exception, parser: Any, command: str, module: ModuleType) -> str:
-    text = " ".join(str(error).split())
-    flags = [name for action in parser._actions for name in action.option_strings]
-    unknown = re.search(r"unrecognized arguments: (.*)", text, re.IGNORECASE)
-    if unknown:
-        word = next((w for w in unknown[1].split() if w.startswith("--")), unknown[1].split()[0])
-        hint = nearest(word.partition("=")[0], flags).partition(" (known")[0]
-        plugins = getattr(module, "PLUGIN", {}).items()
-        own, dot, _ = word[2:].partition(".")
-        for field, (package, _) in plugins if dot else ():
-            if own in registry.names(package) and not any(f.startswith(f"--{own}.") for f in flags):
-                hint = f"; it is an option of --{field} {own}, which is not given"
-        text = f"unknown argument {word}{hint}"
-    text = re.sub(
-        r'Parser key "([^"]*)"( element \d+)?:', lambda m: f"--{hyphens(m[1])}{m[2] or ''}:", text
-    )
-    text = text.replace("a typing.Literal", "one of ").replace("<class '", "").replace("'>", "")
-    text = text.replace("a int.", "a whole number.").replace("a float.", "a number.")
-    return f"{command}: {text}; see: hanmo {command} --help"
 
 
 def _fill(

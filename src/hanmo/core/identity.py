@@ -90,7 +90,8 @@ def differences(made: Mapping[str, Any], wanted: Mapping[str, Any], free: Tolera
 
 def _changed(key: str, old: Any, new: Any) -> list[str]:
     """Say what a setting was and is; of tables, each entry that differs."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
+    if isinstance(old or new, Mapping) and isinstance(new or old, Mapping):
+        old, new = old or {}, new or {}
         return [
             text
             for name in sorted(old.keys() | new.keys())

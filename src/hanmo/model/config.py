@@ -269,11 +269,13 @@ def read_raw_config(path: Path) -> dict[str, Any]:
 
 
 def _other_form(path: Path) -> str:
-    """Say so if the folder holds a checkpoint of another program, or is an archive."""
+    """Say so if the folder holds another program's checkpoint, or is an archive or a run."""
     folder = path.parent
     others = ("*.index", "*.data-?????-of-?????", "*.pdparams")
     if folder.suffix.lower() == ".zip" or any(any(folder.glob(other)) for other in others):
         return f"; make one of it first: hanmo convert {folder} OUT --to hf"
+    if (folder / "model" / path.name).is_file():
+        return f"; this is a run, whose model is {folder / 'model'}"
     return ""
 
 

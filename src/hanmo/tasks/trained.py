@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from hanmo.core.errors import UserError
@@ -23,7 +24,7 @@ _SHOWN = 3
 
 
 def check_trained(folder: Path, task: Task, *, whose: str = "the model") -> None:
-    """Refuse what a folder's configuration shows to be no model of a task; weights are not read.
+    """Refuse what a folder shows to be no model of a task; of its weights the names are read.
 
     Args:
         folder: as in `load_trained`.
@@ -47,6 +48,13 @@ def check_trained(folder: Path, task: Task, *, whose: str = "the model") -> None
             f"{folder}: lacks a head (it is a {architectures[0]}); {_expected(task, whose)}"
         )
     _check_labels(folder, raw, task, whose)
+    weights = checkpoint.weights_file(folder)
+    if weights.suffix == ".safetensors":
+        try:
+            with safe_open(weights, "pt"):
+                pass
+        except SafetensorError as error:
+            raise UserError(f"{weights}: damaged weights ({error}); make it again") from None
 
 
 def load_trained(folder: Path, prepared: Prepared, *, whose: str = "the model") -> nn.Module:

@@ -1,6 +1,7 @@
 """`hanmo finetune --method distill`: runs, teachers that do not fit, heads that are kept."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hanmo.commands import evaluate, finetune
+from hanmo.commands._evaluated_models import parse_model
 from hanmo.core import config as configuration
 from hanmo.core.errors import UserError
 from hanmo.report.runs import collect
@@ -153,6 +155,57 @@ def test_an_evaluation_checks_its_teachers_first(root: Path, tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"small: lacks a head .* expected the model fine-tuned"):
         evaluate.run(evaluate.Config(**given, keep_head=True))
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("lost", ["vocab.txt", "model.safetensors", "half of model.safetensors"])
+def test_the_teacher_of_a_later_seed_is_looked_at_first(
+    root: Path, tmp_path: Path, lost: str
+) -> None:
+    for seed in (1, 2):
+        shutil.copytree(root / "teacher" / "model", tmp_path / f"seed-{seed}")
+    if lost == "half of model.safetensors":
+        path = tmp_path / "seed-2" / "model.safetensors"
+        path.write_bytes(path.read_bytes()[:2000])
+    else:
+        for name in (lost, "tokenizer.json"):
+            (tmp_path / "seed-2" / name).unlink()
+    with pytest.raises(UserError, match=r"^student on toy: .*seed-2"):
+        evaluate.run(
+            evaluate.Config(
+                models=[f"student={root / 'small'}"],
+                tasks=[str(root / "toy" / "task.toml")],
+                out=tmp_path / "runs",
+                seeds=2,
+                method="distill",
+                options={"teacher": [tmp_path / "seed-{seed}"]},
+            )
+        )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_is_no_model(root: Path, tmp_path: Path) -> None:
+    said = r"; it is a run, its model is .*teacher/model"
+    with pytest.raises(UserError, match=said):
+        parse_model(f"t={root / 'teacher'}")
+    with pytest.raises(UserError, match=r"; this is a run, whose model is .*teacher/model"):
+        run_finetune(root / "teacher", out=tmp_path / "run", task=root / "toy" / "task.toml")
+
+
+def test_a_method_is_taken_back(root: Path, tmp_path: Path) -> None:
+    distil(root, tmp_path / "run", epochs=1)
+    words = [
+        "--config",
+        str(tmp_path / "run"),
+        "--method",
+        "none",
+        "--out",
+        str(tmp_path / "plain"),
+    ]
+    config = configuration.parse("finetune", finetune, words)
+    assert config.method is None
+    assert config.options == {}
+    with pytest.raises(UserError, match=r"options\.distill\.temperature was 2\.0, now 9\.0"):
+        distil(root, tmp_path / "run", epochs=1, options={"temperature": 9.0})
 
 
 def test_other_distillations_are_other_rows(root: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hanmo.commands import _finetuning, evaluate, finetune, report
+from hanmo.commands._evaluated_models import Model, parse_model
 from hanmo.core.errors import UserError
 from hanmo.train.loop import Record
 from task_cases import metrics_of
@@ -162,11 +163,11 @@ def test_options_may_be_for_one_kind_or_task(model: Path, task: Path, tmp_path: 
 
 
 def test_models_are_named(model: Path) -> None:
-    assert evaluate.parse_model(str(model)) == evaluate.Model(model.name, model, "pretrained")
-    assert evaluate.parse_model(f"a={model}") == evaluate.Model("a", model, "pretrained")
-    assert evaluate.parse_model(f"b=random:{model}") == evaluate.Model("b", model, "random")
-    random = evaluate.parse_model(f"random:{model}")
-    assert random == evaluate.Model(f"{model.name}-random", model, "random")
+    assert parse_model(str(model)) == Model(model.name, model, "pretrained")
+    assert parse_model(f"a={model}") == Model("a", model, "pretrained")
+    assert parse_model(f"b=random:{model}") == Model("b", model, "random")
+    random = parse_model(f"random:{model}")
+    assert random == Model(f"{model.name}-random", model, "random")
 
 
 @pytest.mark.parametrize(
