@@ -280,7 +280,9 @@ def _next(plan: Plan) -> dict[str, str]:
         if config.task is None and task not in TASKS:
             task = "TASK.toml"  # a user's own, of which the model knows the name alone
         words = ["hanmo", "finetune", out, "--task", str(task)]
-        words += ["--data", str(config.data)] if config.data else []
+        needs_data = task not in TASKS or not TASKS[task].embedded
+        data = str(config.data) if config.data else "DATA" if config.task is None else None
+        words += ["--data", data] if needs_data and data else []
         words += ["--max-length", str(config.max_length)] if config.max_length else []
         words += ["--method", "distill", "--distill.teacher", teacher, "--keep-head"]
         words += ["--save-model"]

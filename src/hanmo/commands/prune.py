@@ -13,6 +13,7 @@ Heads and neurons go by importance: how much the loss would change without them,
 """
 
 import dataclasses
+import json
 import sys
 import typing
 from collections.abc import Iterator
@@ -23,9 +24,11 @@ from typing import Any, Literal, TypeAlias
 from hanmo.core import config as configuration
 from hanmo.core.artifact import MANIFEST, building
 from hanmo.core.errors import UserError
+from hanmo.core.files import write_json
 from hanmo.core.identity import plain
 
 KIND = "pruned model"
+REPORT = "pruning.json"
 BEGINS_ANEW = True  # after it was stopped
 Order: TypeAlias = Literal["together", "heads-first", "ffn-first"]
 By: TypeAlias = Literal["labels", "logits"]
@@ -125,12 +128,19 @@ def run(config: Config) -> dict[str, Any]:
         resumes=False,
     ) as build:
         if build.finished or plan is None:
-            return {"out": str(config.out), **build.counts}
+            return {"out": str(config.out), **build.counts, **_said(config.out)}
         result = _pruning.make(plan, build.dir)
         settings = configuration.resolved(config, sys.modules[__name__])
         configuration.write(build.dir / configuration.CONFIG_FILE, settings)
+        write_json(build.dir / REPORT, result)
         build.counts.update({k: v for k, v in result.items() if isinstance(v, int | float)})
         return {"out": str(config.out), **result}
+
+
+def _said(folder: Path) -> dict[str, Any]:
+    """Read what was said when a folder was made; an older hanmo kept the counts alone."""
+    path = folder / REPORT
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def _inputs(config: Config) -> Iterator[tuple[str, Path]]:

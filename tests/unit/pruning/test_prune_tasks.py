@@ -70,6 +70,8 @@ def test_a_model_of_every_kind_goes_on(
     )
     words = shlex.split(result["next"])
     assert ("--max-length" in words) == (by == "logits")
+    assert "--save-model" in words
+    assert words[words.index("--data") + 1] == str(folder / "data")
     assert words[:5] == ["hanmo", "finetune", str(tmp_path / "out"), "--task", task]
     before, after = (checkpoint.read_weights(one) for one in (model, tmp_path / "out"))
     heads = [name for name in before if not name.startswith("bert.e")]
