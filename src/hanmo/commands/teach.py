@@ -231,10 +231,10 @@ class _Work:
         )
         free = shutil.disk_usage(folder).free
         there = sum(path.stat().st_size for path in folder.rglob("*.npy"))
-        say(f"teach: some {needed / 1e9:,.2f} GB of answers; {free / 1e9:,.1f} GB are free")
+        say(f"teach: some {_size(needed)} of answers; {_size(free)} are free")
         if needed > free + there:
             raise UserError(
-                f"{config.out}: no room: some {needed:,} bytes of answers, {free:,} are free; "
+                f"{config.out}: no room: some {_size(needed)} of answers, {_size(free)} are free; "
                 "lower --top-k, --dupe-factor or the number of --hidden layers"
             )
 
@@ -313,6 +313,10 @@ class _Work:
             }
         bounds = np.searchsorted(corrupted.positions, corrupted.offsets)
         return Part(marks_of(corrupted), bounds, corrupted.offsets, classes, logits, hidden)
+
+
+def _size(n: int) -> str:
+    return f"{n / 1e9:,.2f} GB" if n >= 1e9 else f"{n / 1e6:,.3f} MB"
 
 
 def _batches(begin: int, end: int, size: int) -> Iterator[np.ndarray]:

@@ -132,22 +132,25 @@ def without_cleared(
         for flag in those
         if _clearable(flag)
     }
-    words, kept = list(argv), []
+    groups: list[tuple[str, list[str]]] = []  # flag, or "", and its words
+    words = list(argv)
     while words:
         word = words.pop(0)
         name, equals, value = word.partition("=")
         if name not in places:
-            kept.append(word)
+            groups.append(("", [word]))
             continue
         table, flag = places[name]
         until = next((i for i, one in enumerate(words) if one.startswith("--")), len(words))
-        values = words[: 1 if words_after(flag) is None else until]
-        if (value == "none") if equals else (values == ["none"]):
+        n = 0 if equals else until if words_after(flag) == "+" else min(1, until)
+        if ([value] if equals else words[:n]) == ["none"]:
             table.pop(flag.name, None)
-            del words[: 0 if equals else 1]
+            groups = [one for one in groups if one[0] != name]  # the last one wins
         else:
-            kept.append(word)
-    return kept
+            n = 0 if words_after(flag) == 0 else n
+            groups.append((name, [word, *words[:n]]))
+        del words[:n]
+    return [word for _, own in groups for word in own]
 
 
 def _clearable(flag: Flag) -> bool:
@@ -155,7 +158,7 @@ def _clearable(flag: Flag) -> bool:
     if flag.default is REQUIRED or flag.positional:
         return False
     kind = element(flag.type) or without_none(flag.type)
-    return flag.default in (None, [], ()) or kind in (int, float)
+    return flag.default in (None, [], ()) or kind in (int, float, bool)
 
 
 def _attribute_help(docstring: str) -> dict[str, str]:

@@ -131,6 +131,11 @@ def test_a_field_whose_name_is_a_keyword(file: Path) -> None:
         ),
         (["--peak", "none", "--peak=none"], {"peak": None}),
         (["--steps", "none", "--shares", "none"], {"steps": 3, "shares": (0.1, 0.2)}),
+        (["--fast", "none"], {"fast": False}),
+        (["--fast", "none", "--fast"], {}),
+        (["--fast", "c.txt"], {"inputs": [*map(Path, ("a.txt", "b.txt", "c.txt"))]}),
+        (["--peak", "8", "--peak=9", "--peak", "none"], {"peak": None}),
+        (["--peak", "none", "--peak", "8"], {"peak": 8.0}),
         (["--text", "none"], {}),  # of which the file says nothing
         # What may be a value, and more words than the one, are values as any other.
         (["--name", "none"], {"name": "none"}),
@@ -141,7 +146,9 @@ def test_a_field_whose_name_is_a_keyword(file: Path) -> None:
 def test_none_takes_back_what_a_file_says(
     file: Path, words: list[str], changed: dict[str, Any]
 ) -> None:
-    file.write_text('peak = 7.0\nsplits = ["a"]\nname = "file"\nsteps = 7\nshares = [1]\n')
+    file.write_text(
+        'peak = 7.0\nsplits = ["a"]\nname = "file"\nsteps = 7\nshares = [1]\nfast = true\n'
+    )
     from_file = toy("--config", str(file))
     assert (from_file.peak, from_file.splits, from_file.name) == (7.0, ["a"], "file")
     assert toy("--config", str(file), *words) == dataclasses.replace(from_file, **changed)

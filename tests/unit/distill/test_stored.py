@@ -296,15 +296,13 @@ def test_the_room_that_answers_need(
         {"max_length": [16, 32]},
     ):
         made = run_teach(root, tmp_path / "out", overwrite=True, **changed)
-        said = re.search(r"some ([\d.]+) GB of answers; 0.0 GB are free", capsys.readouterr().err)
-        assert said is not None
-        assert float(said[1]) == round(float(said[1]), 2)
+        assert re.search(r"some [\d.]+ MB of answers; 1\.000 MB are free", capsys.readouterr().err)
         free = int(made["bytes"] * 0.7)
-        with pytest.raises(UserError, match=r"no room: some ([\d,]+) bytes of answers") as caught:
+        with pytest.raises(UserError, match=r"no room: some [\d.]+ MB of answers") as caught:
             run_teach(root, tmp_path / "none", **changed)
-        needed = re.search(r"some ([\d,]+) bytes", str(caught.value))
+        needed = re.search(r"some ([\d.]+) MB", str(caught.value))
         assert needed is not None
-        assert int(needed[1].replace(",", "")) == pytest.approx(made["bytes"], rel=0.25)
+        assert float(needed[1]) == pytest.approx(made["bytes"] / 1e6, rel=0.25)
         free = 10**6
 
 
