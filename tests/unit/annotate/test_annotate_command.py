@@ -185,7 +185,7 @@ def test_the_engine_that_was_taken_is_kept(
         return None if name == "rjieba" else real(name, package)
 
     monkeypatch.setattr(importlib.util, "find_spec", without)
-    with pytest.raises(UserError, match=rr"options\.engine was 'rjieba', now 'jieba'"):
+    with pytest.raises(UserError, match=r"options\.engine was 'rjieba', now 'jieba'"):
         run(config)
 
 
