@@ -35,8 +35,8 @@ on_text="$out/shards --steps $steps --max-length 128 --batch-size 32 $common"
 $hanmo prune "$teacher" --layers 0,1,2 --out "$out/small/cut-3"
 $hanmo pretrain $on_text --objective mlm --learning-rate 5e-4 --init "$teacher" --layers 0,1,2 \
   --out "$out/small/trained-3"
-# The last layer of every third; embeddings and these layers are matched, with a weight at which
-# their gradient and that of the soft targets are of one order.
+# The last layer of every third; embeddings and these layers are matched, with a weight at which,
+# by an estimate that nobody measured, their gradient and that of the soft targets are of one order.
 four=$(${PYTHON:-python3} - "$teacher/config.json" << 'PYTHON'
 import json, sys
 n = json.load(open(sys.argv[1]))["num_hidden_layers"]
