@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Tests never assert times, and hypothesis would: 200 ms an example, on machines that others use.
+settings.register_profile("hanmo", deadline=None)
+settings.load_profile("hanmo")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
