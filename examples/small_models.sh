@@ -20,7 +20,7 @@ set -euo pipefail
 [ $# -eq 2 ] || { echo "usage: examples/small_models.sh DATA OUT" >&2; exit 2; }
 data=$1 out=$2
 hanmo=${HANMO:-hanmo}
-seeds=${SEEDS:-3} workers=${WORKERS:-1} steps=${STEPS:-2000}
+seeds=${SEEDS:-3} workers=${WORKERS:-1} steps=${STEPS:-1000}
 threads=${THREADS:+--threads $THREADS}
 read -ra examples <<< "${EXAMPLES:-chnsenticorp=4800 tnews=10000 ocnli=10000 msra-ner=8000}"
 teacher=${TEACHER:-$out/small/teacher}
