@@ -159,6 +159,9 @@ def _drop_output() -> None:
 
 
 def _show(result: Mapping[str, Any], *, as_json: bool) -> None:
+    shown = {key: value for key, value in result.items() if key != "exit_code"}
+    if not shown:  # what there was to say was written as it came
+        return
     if as_json:
         value = result.get("json", result)
         sys.stdout.write(with_urls(json.dumps(value, ensure_ascii=False, default=str)) + "\n")
@@ -167,7 +170,6 @@ def _show(result: Mapping[str, Any], *, as_json: bool) -> None:
     if isinstance(text, str):
         sys.stdout.write(with_urls(text if text.endswith("\n") else text + "\n"))
         return
-    shown = {key: value for key, value in result.items() if key != "exit_code"}
     width = max((len(key) for key in shown), default=0)
     for key, value in shown.items():
         sys.stdout.write(f"{key:<{width}}  {with_urls(_readable(value))}\n")

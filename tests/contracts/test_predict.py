@@ -1,8 +1,8 @@
 """The contract of kinds of answers, run over every file in `predict`.
 
-All kinds are asked the same texts of one folder that has every head: a masked word in each text,
-so that those that fill or label masks have something to do. A kind with a head of its own needs it
-in `everything`.
+All kinds are asked the same texts: a masked word in each, so that those that fill or label masks
+have something to do. Most ask one folder that has several heads; a kind with a head of its own
+needs an entry in `HEADS`.
 """
 
 import dataclasses
@@ -21,8 +21,12 @@ from hanmo.core.errors import UserError
 from hanmo.model.checkpoint import WEIGHTS, random_encoder, save_model
 from hanmo.model.encoder import Encoder, initialise
 from hanmo.model.masked_lm import MaskedLm
+from hanmo.predict._how import How
 from hanmo.predict._predictor import Predictor
 from hanmo.tasks.kinds._pooled import Pooled, cross_entropy
+from hanmo.tasks.kinds._reader import Reader
+from hanmo.tasks.kinds.regression import squared_error
+from hanmo.tasks.kinds.tagging import Tagger
 from training_cases import CHARACTERS, TINY, tokenizer
 
 PACKAGE = "hanmo.predict"
@@ -64,6 +68,40 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def tagger(folder: Path) -> None:
+    tags = ("O", "B-PER", "I-PER")
+    model = Tagger(random_encoder(TINY, seed=1), len(tags))
+    initialise(model.classifier, 2.0, torch.Generator().manual_seed(2))
+    labels = {str(n): tag for n, tag in enumerate(tags)}
+    extra = {"kind": "tagging", "max_length": 16}
+    save_model(folder, model, tokenizer=tokenizer(), id2label=labels, extra=extra)
+
+
+def reader(folder: Path) -> None:
+    model = Reader(random_encoder(TINY, seed=1), 1)
+    initialise(model.qa_outputs, 2.0, torch.Generator().manual_seed(2))
+    extra = {"kind": "span", "options": {"doc_stride": 4}, "max_length": 24}
+    save_model(folder, model, tokenizer=tokenizer(), extra=extra)
+
+
+def regressor(folder: Path) -> None:
+    model = Pooled(random_encoder(TINY, seed=1), 1, squared_error)
+    initialise(model.classifier, 2.0, torch.Generator().manual_seed(2))
+    initialise(model.bert.get_submodule("pooler"), 0.5, torch.Generator().manual_seed(3))
+    extra = {"kind": "regression", "fields": ["text_a"]}
+    save_model(folder, model, tokenizer=tokenizer(), id2label={"0": "LABEL_0"}, extra=extra)
+
+
+# Kinds whose model has a head of its own → what writes one into a folder.
+HEADS = {"entities": tagger, "answer": reader, "score": regressor}
+# Kinds that need no head at all.
+HEADLESS = ("embed",)
+# Kinds that read texts of any length, in windows.
+IN_WINDOWS = ("entities", "answer")
+# Kinds whose answers have nothing to rank.
+UNRANKED = ("entities", "score", "embed")
+
+
 @pytest.fixture(params=registry.names(PACKAGE))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -72,6 +110,20 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def options(name: str) -> Any:
     return registry.load(PACKAGE, name).Predict()
+
+
+@pytest.fixture
+def folder(name: str, everything: Path, tmp_path: Path) -> Path:
+    """A folder that the kind can ask."""
+    if name not in HEADS:
+        return everything
+    HEADS[name](tmp_path / "own")
+    return tmp_path / "own"
+
+
+def questions(ask: Predictor) -> list[dict[str, str]]:
+    """The texts as a kind takes them: where it takes two, both are the text."""
+    return [dict.fromkeys(ask.fields, text) for text in TEXTS]
 
 
 def parted(answers: Any) -> tuple[Any, list[float]]:
@@ -97,11 +149,12 @@ def test_options_are_frozen_documented_and_have_defaults(name: str, options: Any
     assert registry.summary(PACKAGE, name).endswith(".")
 
 
-def test_every_text_has_one_answer_and_json_keeps_it(options: Any, everything: Path) -> None:
-    ask = options.load(everything)
+def test_every_text_has_one_answer_and_json_keeps_it(options: Any, folder: Path) -> None:
+    ask = options.load(folder)
     assert isinstance(ask, Predictor)
-    answers = ask(TEXTS)
-    assert [answer["text"] for answer in answers] == TEXTS
+    assert ask.engine == "torch fp32"
+    answers = ask(questions(ask))
+    assert [next(iter(answer.values())) for answer in answers] == TEXTS
     for answer in answers:
         assert json.loads(json.dumps(answer, ensure_ascii=False, allow_nan=False)) == answer
         rows = ask.rows(answer)
@@ -111,39 +164,77 @@ def test_every_text_has_one_answer_and_json_keeps_it(options: Any, everything: P
     assert ask([]) == []
 
 
-def test_answers_repeat_and_do_not_depend_on_what_runs_beside(
-    options: Any, everything: Path
-) -> None:
-    ask = options.load(everything)
-    answers = ask(TEXTS)
-    assert ask(TEXTS) == answers
-    assert options.load(everything)(TEXTS) == answers
-    one_by_one = options.load(everything, batch_size=1)
-    said, numbers = parted([one_by_one([text])[0] for text in TEXTS])
+def test_a_question_is_a_text_texts_or_fields(options: Any, folder: Path) -> None:
+    ask = options.load(folder)
+    for one in questions(ask)[:3]:
+        texts = tuple(one.values())
+        forms = ["\t".join(texts), texts, one, {"id": 7, **one}]
+        answers = [ask([form])[0] for form in forms]
+        assert all(answer == answers[0] for answer in answers)
+        assert ask.cost(ask.query(one)) >= len(texts[0].strip()) // 6
+    with pytest.raises(UserError, match=r"no field 'txet'.*this model takes"):
+        ask.query({**questions(ask)[0], "txet": "x"})
+    with pytest.raises(UserError, match="this model takes"):
+        ask.query({"id": "1"})
+    with pytest.raises(UserError, match=r"expected (a )?text"):
+        ask.query({field: ["x"] for field in ask.fields})
+    with pytest.raises(UserError, match="half of a character"):
+        ask.query(dict.fromkeys(ask.fields, "\ud800[MASK]"))
+
+
+def test_answers_repeat_and_do_not_depend_on_what_runs_beside(options: Any, folder: Path) -> None:
+    ask = options.load(folder)
+    asked = questions(ask)
+    answers = ask(asked)
+    assert ask(asked) == answers
+    assert options.load(folder)(asked) == answers
+    one_by_one = options.load(folder, how=How(batch_tokens=1))
+    said, numbers = parted([one_by_one([one])[0] for one in asked])
     expected, expected_numbers = parted(answers)
     assert said == expected
     assert numbers == pytest.approx(expected_numbers, abs=1e-5)  # sums in another order
 
 
-def test_top_k_shortens_the_answers_only(options: Any, everything: Path) -> None:
-    many, few = (options.load(everything, top_k=k)(TEXTS) for k in (3, 1))
-    assert len(json.dumps(few)) < len(json.dumps(many))
+def test_bf16_says_the_same_with_other_digits(options: Any, folder: Path) -> None:
+    ask = options.load(folder, how=How(precision="bf16"))
+    assert ask.engine == "torch bf16"
+    answers = ask(questions(ask))
+    assert len(answers) == len(TEXTS)
+    assert answers != options.load(folder)(questions(ask))
+
+
+def test_top_k_shortens_the_answers_only(name: str, options: Any, folder: Path) -> None:
+    loaded = [options.load(folder, top_k=k) for k in (3, 1)]
+    many, few = (ask(questions(ask)) for ask in loaded)
+    if name in UNRANKED:
+        assert many == few
+    else:
+        assert len(json.dumps(few)) < len(json.dumps(many))
     assert [list(answer) for answer in few] == [list(answer) for answer in many]
 
 
 def test_a_text_that_cannot_be_answered_is_refused_on_reading(
-    options: Any, everything: Path
+    name: str, options: Any, folder: Path
 ) -> None:
-    ask = options.load(everything)
-    with pytest.raises(UserError, match="empty text"):
-        ask.read(" \t")
+    ask = options.load(folder)
+    with pytest.raises(UserError, match=r"empty (text|question|context)"):
+        ask.query(dict.fromkeys(ask.fields, " \t"))
+    long = dict.fromkeys(ask.fields, CHARACTERS[0] * TINY.max_position_embeddings + "[MASK]")
+    if name in IN_WINDOWS:
+        [answer] = ask([long])
+        assert ask.cost(ask.query(long)) > TINY.max_position_embeddings
+        assert next(iter(answer.values())) == next(iter(long.values()))
+        return
     with pytest.raises(UserError, match="this model takes"):
-        ask.read(CHARACTERS[0] * TINY.max_position_embeddings + "[MASK]")
+        ask.query(long)
 
 
-def test_a_folder_without_the_head_is_refused(options: Any, tmp_path: Path) -> None:
+def test_a_folder_without_the_head_is_refused(name: str, options: Any, tmp_path: Path) -> None:
     save_model(tmp_path / "bare", Bare(random_encoder(TINY, seed=0)), tokenizer=tokenizer())
-    with pytest.raises(UserError, match=r"bare: .*hanmo (pretrain|finetune)"):
-        options.load(tmp_path / "bare")
+    if name in HEADLESS:
+        assert options.load(tmp_path / "bare")([CHARACTERS[0]])
+    else:
+        with pytest.raises(UserError, match=r"bare: .*hanmo (pretrain|finetune)"):
+            options.load(tmp_path / "bare")
     with pytest.raises(UserError, match="nowhere"):
         options.load(tmp_path / "nowhere")

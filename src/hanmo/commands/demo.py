@@ -126,9 +126,9 @@ def _walk(config: Config, road: "Road") -> None:
     road.go("evaluate", _runs, models=models, seeds=SEEDS, out=runs, **FINETUNE)
     road.go("report", _scores, runs=[runs], out=out / "table.md")
     fine_tuned = runs / "lert" / "sample-reviews" / "seed-1" / "model"
-    road.go("predict", _filled, model=lert, kind="fill-mask", text=MASKED)
-    road.go("predict", _labelled, model=lert, kind="tags", text=PLAIN, top_k=3, options=HIDDEN)
-    road.go("predict", _classified, model=fine_tuned, kind="classify", text=REVIEW)
+    road.go("predict", _filled, model=lert, kind="fill-mask", text=[MASKED])
+    road.go("predict", _labelled, model=lert, kind="tags", text=[PLAIN], top_k=3, options=HIDDEN)
+    road.go("predict", _classified, model=fine_tuned, kind="classify", text=[REVIEW])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,39 +1,47 @@
-"""Ask a model: fill masks, label masked words, or classify texts.
+"""Ask a model: fill masks, label words, classify, find entities, answer questions, embed.
 
-In: a model folder, the kind of prediction, and one text or a file with a text a line. Out: for a
-text, a table (or JSON with --json); for a file, one JSON object a line on standard output as the
-answers come, in constant memory (or tables with --table), and progress on standard error.
+In: a model folder, the kind of answer, and one text (two for pairs, a question and its passage), or
+a file with a question a line: a text (tabs between those of a pair) or, in a .jsonl file, an object
+with the fields by name and perhaps an "id". Out: for a text, a table (or JSON with --json); for a
+file, one JSON object a line, on standard output or in --out FILE, as the answers come and in
+constant memory (or tables with --table), and progress on standard error. A run with --out that was
+interrupted goes on with --resume.
 
     hanmo predict work/lert fill-mask "我在[MASK][MASK]工作。"
     hanmo predict work/lert fill-mask "我在[WORD]工作。" --mask-length 1-3
     hanmo predict work/lert tags "他去[MASK][MASK]旅游。"
     hanmo predict work/lert tags --mask-words --file texts.txt > tags.jsonl
     hanmo predict work/runs/reviews/seed-1/model classify "味道很好，下次还来。"
+    hanmo predict work/runs/afqmc/seed-1/model classify "花呗怎么还款" "如何还花呗"
+    hanmo predict work/runs/msra-ner/seed-1/model entities --file news.txt --out entities.jsonl
+    hanmo predict work/runs/cmrc2018/seed-1/model answer "谁写的？" "《呐喊》是鲁迅的小说集。"
+    hanmo predict work/lert embed --pool mean --file texts.txt --out vectors.jsonl
 
 Each kind has options of its own; hanmo predict MODEL KIND --help lists them after the others.
 """
 
 import dataclasses
 import io
-import itertools
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from hanmo.commands._questions import BLANK, ERROR, Asked
 from hanmo.core import registry
-from hanmo.core.errors import UserError, nearest
-from hanmo.core.files import read_lines
-from hanmo.core.log import Progress, say
-from hanmo.predict._predictor import Answer, Predictor
+from hanmo.core.artifact import digest
+from hanmo.core.errors import INCOMPLETE, UserError, nearest
+from hanmo.core.line_file import line_file
+from hanmo.core.log import say
+from hanmo.predict._how import How
+from hanmo.predict._predictor import TEXT, Answer, Predictor
 
 KINDS = "hanmo.predict"
 PLUGIN = {"kind": (KINDS, "Predict")}
 PREFIX = ""  # a kind's options are flags like the others: --mask-words, not --tags.mask-words
-BLANK = "blank"  # key of a blank line's answer, so that answers stay line for line
-_BATCHES_AHEAD = 4  # inputs of similar length are run together, chosen among this many batches
+_FLUSHED = 64  # answers after which those of --out are given to the system
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +50,35 @@ class Config:
 
     Attributes:
         model: Model folder, made by `hanmo pretrain` or `hanmo finetune`, or Hugging Face's.
-        kind: What to ask: fill-mask, tags, classify, a dotted module or a path to a .py file.
-        text: The text. fill-mask and tags: [MASK] for each missing piece; fill-mask: or one [WORD].
-        file: Instead of a text: a file with one text a line, plain or compressed.
+        kind: What to ask: the name of a kind, a dotted module or a path to a .py file.
+        text: The text, or the texts that belong together. fill-mask and tags: [MASK] for each
+            missing piece; fill-mask: or one [WORD].
+        file: Instead of a text: a file with a question a line, plain or compressed.
+        out: For a file, where the answers go instead of standard output.
+        resume: Continue OUT where an interrupted run stopped.
+        overwrite: Replace OUT.
+        on_error: A line that cannot be answered: "stop", or "skip" it, answer it with what is wrong
+            and end with exit code 3.
         table: For a file, print tables instead of JSON lines.
         top_k: Answers to give for each mask, word or text.
-        batch_size: Inputs of one forward pass.
+        precision: "fp32", "bf16" (faster where the processor has it, probabilities to two digits),
+            or "auto": bf16 where it is faster.
+        batch_tokens: Pieces of one forward pass, padding included.
         options: Options of the kind by name.
     """
 
     model: Path = field(metadata={"positional": True})
     kind: str = field(metadata={"positional": True})
-    text: str | None = field(default=None, metadata={"positional": True})
+    text: list[str] = field(default_factory=list[str], metadata={"positional": True})
     file: Path | None = None
+    out: Path | None = field(default=None, metadata={"output": True})
+    resume: bool = False
+    overwrite: bool = False
+    on_error: Literal["stop", "skip"] = "stop"
     table: bool = False
     top_k: int = 5
-    batch_size: int = 32
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    batch_tokens: int = 8192
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -66,61 +87,63 @@ def run(config: Config) -> dict[str, Any] | None:
 
     Returns:
         For a text, the answer (also what --json prints) and, under "text", its table; for a file,
-        nothing.
+        counts where it is written, and `exit_code` where a line could not be answered.
 
     Raises:
         UserError: bad settings, a folder that cannot answer, or a text that cannot be answered.
     """
     _check(config)
     predictor = _load(config)
-    if config.text is not None:
-        [answer] = predictor([config.text])
+    if config.file is None:
+        given = config.text[0] if len(config.text) == 1 else config.text
+        [answer] = predictor([given])
         return {"answer": answer, "json": answer, "text": render(predictor, [answer])}
-    assert config.file is not None
-    blank = 0
-    for _, answer in answers(predictor, config.file, config.batch_size):
-        line = json.dumps(answer, ensure_ascii=False) + "\n"
-        if BLANK not in answer:
-            sys.stdout.write(render(predictor, [answer]) if config.table else line)
-        elif not config.table:
-            sys.stdout.write(line)
-        blank += BLANK in answer
+    asked = Asked(predictor, config.file, config.batch_tokens, skip=config.on_error == "skip")
+    result = _print(asked, table=config.table) if config.out is None else _write(asked, config)
+    if asked.blank:
+        say(f"predict: {asked.blank:,} blank lines, not asked of the model")
+    if asked.bad:
+        say(f"predict: {asked.bad:,} lines could not be answered; their answers say why")
+        return {**(result or {}), "exit_code": INCOMPLETE}
+    return result
+
+
+def _print(asked: Asked, *, table: bool) -> dict[str, Any] | None:
+    for _, answer in asked.answers():
+        told = BLANK in answer or ERROR in answer
+        if not table:
+            sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
+        elif not told:
+            sys.stdout.write(render(asked.predictor, [answer]))
     sys.stdout.flush()
-    if blank:
-        say(f"predict: {blank:,} blank lines, not asked of the model")
     return None
 
 
-def answers(predictor: Predictor, path: Path, batch_size: int) -> Iterator[tuple[int, Answer]]:
-    """Yield (line number, answer) of every line of a file; a blank one's is `{"blank": true}`.
+def _write(asked: Asked, config: Config) -> dict[str, Any]:
+    assert config.out is not None and config.file is not None
+    with line_file(
+        config.out, _identity(config), resume=config.resume, overwrite=config.overwrite
+    ) as lines:
+        n = lines.done
+        for n, answer in asked.answers(done=lines.done):
+            lines.write(json.dumps(answer, ensure_ascii=False))
+            if n % _FLUSHED == 0:
+                lines.flush()
+    return {"out": str(config.out), "answers": n, "of_an_earlier_run": lines.done}
 
-    Raises:
-        UserError: a line that cannot be answered (file:line); those before it are yielded first.
-    """
-    # A pipe can be read only once, so it has no total and no time left.
-    total = sum(1 for _ in read_lines(path)) if path.is_file() else None
-    lines = read_lines(path)
-    with Progress("predict", total, "texts") as bar:
-        while chunk := list(itertools.islice(lines, batch_size * _BATCHES_AHEAD)):
-            queries: list[Any] = []
-            failure: UserError | None = None
-            for number, line in chunk:
-                if not line.strip():
-                    continue
-                try:
-                    queries.append(predictor.read(line))
-                except UserError as error:
-                    failure = UserError(f"{path}:{number}: {error}")
-                    break
-            given = iter(predictor.answer(queries))
-            for number, line in chunk:
-                answer = next(given, None) if line.strip() else {"text": line, BLANK: True}
-                if answer is None:  # this is the line that failed
-                    break
-                bar.advance()
-                yield number, answer
-            if failure is not None:
-                raise failure
+
+def _identity(config: Config) -> dict[str, Any]:
+    """Say what answers are made of: batches and paths are no part of it."""
+    assert config.file is not None
+    return {
+        "model": digest(config.model),
+        "kind": config.kind,
+        "options": dict(config.options),
+        "file": digest(config.file),
+        "top_k": config.top_k,
+        "precision": config.precision,
+        "on_error": config.on_error,
+    }
 
 
 def render(predictor: Predictor, given: Sequence[Answer]) -> str:
@@ -137,20 +160,32 @@ def render(predictor: Predictor, given: Sequence[Answer]) -> str:
             table.add_column(column)
         for row in predictor.rows(answer):
             table.add_row(*row)
-        console.print(answer.get("filled", answer["text"]))
+        console.print(_title(answer))
         console.print(table)
     return stream.getvalue()
 
 
+def _title(answer: Answer) -> str:
+    """Say what an answer is of."""
+    if TEXT in answer:
+        return str(answer.get("filled", answer[TEXT]))
+    return " | ".join(value for value in answer.values() if isinstance(value, str))
+
+
 def _check(config: Config) -> None:
-    if (config.text is None) == (config.file is None):
+    if bool(config.text) == (config.file is not None):
         raise UserError("predict: expected either a TEXT or --file FILE, one of the two")
-    for name in ("top_k", "batch_size"):
-        if getattr(config, name) < 1:
-            flag = name.replace("_", "-")
-            raise UserError(f"--{flag}: got {getattr(config, name)}, expected 1 or more")
+    if config.top_k < 1:
+        raise UserError(f"--top-k: got {config.top_k}, expected 1 or more")
+    if config.out is not None and (config.file is None or config.table):
+        raise UserError("--out: takes the JSON lines of --file; leave it out")
+    if (config.resume or config.overwrite) and config.out is None:
+        flag = "resume" if config.resume else "overwrite"
+        raise UserError(f"--{flag}: nothing to {flag} without --out FILE")
     if config.file is not None and not config.file.exists():
         raise UserError(f"{config.file}: no such file")
+    if config.resume and config.file is not None and not config.file.is_file():
+        raise UserError(f"{config.file}: --resume needs a file that can be read again")
 
 
 def _load(config: Config) -> Predictor:
@@ -160,6 +195,8 @@ def _load(config: Config) -> Predictor:
         if option not in known:
             raise UserError(f"{config.kind}: no option {option!r}{nearest(option, known)}")
     predictor: Predictor = made(**config.options).load(
-        config.model, top_k=config.top_k, batch_size=config.batch_size
+        config.model,
+        top_k=config.top_k,
+        how=How(precision=config.precision, batch_tokens=config.batch_tokens),
     )
     return predictor

@@ -17,7 +17,7 @@ from pathlib import Path
 from hanmo.commands._prepare_settings import Config, options_of
 from hanmo.core import remote
 from hanmo.core.artifact import Build, building
-from hanmo.core.errors import UserError
+from hanmo.core.errors import INCOMPLETE, UserError
 from hanmo.core.execute import run_tasks
 from hanmo.core.executor import make_executor
 from hanmo.core.files import open_bytes, write_atomic
@@ -33,7 +33,6 @@ from hanmo.corpus.treating import Missing
 MISSING = "missing.jsonl"
 REMOTE = ("inputs", "out", "dropped")  # settings that may be URLs
 LARGE_BYTES = 1 << 30
-INCOMPLETE = 3  # exit code: done, but something could not be read
 _NOT_READ = ("dropped_unreadable", "files_incomplete", "files_unknown")
 
 

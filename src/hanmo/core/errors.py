@@ -9,6 +9,8 @@ The message states what is wrong, what was got, what is expected, where, and how
 import difflib
 from collections.abc import Iterable
 
+INCOMPLETE = 3  # exit code: done, but some of the input could not be taken
+
 
 class UserError(Exception):
     """Bad input, bad configuration or a missing file: the message is the whole story."""

@@ -10,6 +10,7 @@ All other text is ordinary, "[SEP]" too; letters may be upper or lower case, in 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,18 +74,34 @@ def read_masked(text: str, tokenizer: Tokenizer, *, max_length: int) -> Masked:
     return Masked(text, ids, words, spans)
 
 
-def require_text(text: str) -> None:
-    """Raise UserError if there is nothing but white space."""
-    if not text.strip():
-        raise UserError("empty text; expected a sentence")
+def require_text(value: Any, name: str = "text") -> str:
+    """Return a value that is a text with something in it.
+
+    Raises:
+        UserError: no text, nothing but white space, or half a character (a lone surrogate).
+    """
+    if not isinstance(value, str):
+        raise UserError(f"{name}: got {shorten(str(value))!r}; expected a text")
+    if not value.strip():
+        raise UserError(f"empty {name}; expected a sentence")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{name}: character {error.start + 1} is a lone surrogate, half of a character; "
+            "expected Unicode text"
+        ) from None
+    return value
 
 
-def require_length(n_pieces: int, max_length: int, text: str) -> None:
+def require_length(
+    n_pieces: int, max_length: int, text: str, *, way: str = "cut the text into sentences"
+) -> None:
     """Raise UserError if an input of `n_pieces` pieces, specials included, is too long."""
     if n_pieces > max_length:
         raise UserError(
             f"text of {n_pieces:,} pieces with [CLS] and [SEP] ({shorten(text)!r}); this model "
-            f"takes {max_length:,}; cut the text into sentences"
+            f"takes {max_length:,}; {way}"
         )
 
 

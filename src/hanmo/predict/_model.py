@@ -1,27 +1,54 @@
 """Open model folders for prediction, and say what a folder holds when it is the wrong one."""
 
+import dataclasses
 from pathlib import Path
 
+from torch import nn
+
 from hanmo.core.errors import UserError
-from hanmo.model.checkpoint import load_masked_lm, read_extra
+from hanmo.model.checkpoint import CONFIG, load_masked_lm, read_extra
+from hanmo.model.config import EncoderConfig, read_config
 from hanmo.model.masked_lm import MaskedLm
 from hanmo.model.mlm_head import judge_model
+from hanmo.predict._engine import open_engine
 from hanmo.predict._forward import Forward
+from hanmo.predict._how import How
 from hanmo.text.tokenizer import Tokenizer
-from hanmo.train.devices import prepare
 
 
-def open_masked_lm(folder: Path, *, batch_size: int) -> tuple[Tokenizer, MaskedLm, Forward]:
-    """Open a folder with a trained masked-LM head.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Opened:
+    """A masked language model, ready to be asked."""
+
+    config: EncoderConfig
+    tokenizer: Tokenizer
+    forward: Forward
+
+
+def open_masked_lm(folder: Path, how: How, *, pieces: bool) -> Opened:
+    """Open a folder with a masked-LM head.
+
+    Args:
+        folder: model folder.
+        how: it is run.
+        pieces: whether the head itself will be asked, and must have been trained.
 
     Raises:
         UserError: no such folder, no MLM head, or one that was never trained.
     """
-    model = load_masked_lm(folder, dropout=0.0)
-    tokenizer = open_tokenizer(folder, model.encoder.config.vocab_size)
-    device = prepare("fp32").name
-    forward = Forward(model, pad_id=tokenizer.pad_id, batch_size=batch_size, device=device)
-    return tokenizer, model, forward
+    config = read_config(folder / CONFIG)
+
+    def build() -> nn.Module:
+        model = load_masked_lm(folder, dropout=0.0)
+        if pieces:
+            require_trained_head(model, folder)
+        return model
+
+    # Before the vocabulary: what is no model folder at all says so first.
+    layers = {name: tuple(tags) for name, tags in read_extra(folder).get("layers", {}).items()}
+    tokenizer = open_tokenizer(folder, config.vocab_size)
+    engine = open_engine(how, build, pad_id=tokenizer.pad_id)
+    return Opened(config, tokenizer, Forward(engine, layers))
 
 
 def require_trained_head(model: MaskedLm, folder: Path) -> None:

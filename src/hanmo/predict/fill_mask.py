@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from hanmo.core.errors import UserError
 from hanmo.predict._beam import Filled, fill
 from hanmo.predict._forward import Forward, Question, Ranking
+from hanmo.predict._how import DEFAULT, How
 from hanmo.predict._masks import (
     MASK_TEXT,
     Masked,
@@ -35,8 +36,8 @@ from hanmo.predict._masks import (
     require_text,
     shorten,
 )
-from hanmo.predict._model import open_masked_lm, require_trained_head
-from hanmo.predict._predictor import Answer, Predictor
+from hanmo.predict._model import open_masked_lm
+from hanmo.predict._predictor import TEXT, Answer, Predictor, Row
 from hanmo.text.tokenizer import Tokenizer
 
 MASK = "[MASK]"
@@ -57,13 +58,13 @@ class Predict:
     mask_length: str = "1-4"
     beam: int = 16
 
-    def load(self, folder: Path, *, top_k: int = 5, batch_size: int = 32) -> Predictor:
+    def load(self, folder: Path, *, top_k: int = 5, how: How = DEFAULT) -> Predictor:
         """Open a pre-trained model.
 
         Args:
             folder: model folder with an MLM head.
             top_k: pieces and fillings to give for each mask and word.
-            batch_size: inputs of one forward pass.
+            how: the model is run.
 
         Raises:
             UserError: bad options, or a folder without a trained MLM head.
@@ -71,12 +72,19 @@ class Predict:
         lengths = _lengths(self.mask_length)
         if self.beam < 1:
             raise UserError(f"--beam: got {self.beam}, expected 1 or more")
-        tokenizer, model, forward = open_masked_lm(folder, batch_size=batch_size)
-        require_trained_head(model, folder)
-        allowed = fillers(tokenizer, model.encoder.config.vocab_size)
-        filler = _Filler(tokenizer, forward, allowed, lengths, top_k, max(self.beam, top_k))
-        columns = ("word", "masks", "rank", "filling", "probability", "score")
-        return Predictor(filler.read, filler.answer, columns, _rows)
+        opened = open_masked_lm(folder, how, pieces=True)
+        allowed = fillers(opened.tokenizer, opened.config.vocab_size)
+        beam = max(self.beam, top_k)
+        filler = _Filler(opened.tokenizer, opened.forward, allowed, lengths, top_k, beam)
+        return Predictor(
+            fields=(TEXT,),
+            read=filler.read,
+            cost=filler.cost,
+            answer=filler.answer,
+            columns=("word", "masks", "rank", "filling", "probability", "score"),
+            rows=_rows,
+            engine=opened.forward.engine.name,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +103,8 @@ class _Filler:
     top_k: int
     beam: int
 
-    def read(self, text: str) -> _Query:
-        require_text(text)
+    def read(self, row: Row) -> _Query:
+        text = require_text(row[TEXT])
         limit = self.forward.max_length
         found = [match.span() for match in _WORD_TEXT.finditer(text)]
         if not found:
@@ -112,6 +120,14 @@ class _Filler:
             for n in self.lengths
         )
         return _Query(text, masked, (start, end))
+
+    def cost(self, query: _Query) -> int:
+        """Count the pieces of all passes: a word of k masks takes 1 + beam · (k - 1) inputs."""
+        return sum(
+            len(masked.ids) * (1 + self.beam * (len(places) - 1))
+            for masked in query.masked
+            for places in masked.words
+        )
 
     def answer(self, queries: Sequence[_Query]) -> list[Answer]:
         questions = [

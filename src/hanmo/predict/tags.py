@@ -24,6 +24,7 @@ from hanmo.core import registry
 from hanmo.core.errors import UserError
 from hanmo.model.checkpoint import read_extra
 from hanmo.predict._forward import Forward, Question
+from hanmo.predict._how import DEFAULT, How
 from hanmo.predict._masks import (
     MASK_TEXT,
     Span,
@@ -33,7 +34,7 @@ from hanmo.predict._masks import (
     shorten,
 )
 from hanmo.predict._model import describe, open_masked_lm
-from hanmo.predict._predictor import Answer, Predictor
+from hanmo.predict._predictor import TEXT, Answer, Predictor, Row
 from hanmo.text.align import align_words
 from hanmo.text.sentences import split_sentences
 from hanmo.text.tokenizer import Tokenizer
@@ -53,13 +54,13 @@ class Predict:
     mask_words: bool = False
     annotator: str = "crf"
 
-    def load(self, folder: Path, *, top_k: int = 5, batch_size: int = 32) -> Predictor:
+    def load(self, folder: Path, *, top_k: int = 5, how: How = DEFAULT) -> Predictor:
         """Open a model with label heads.
 
         Args:
             folder: model folder.
             top_k: labels to give for each layer.
-            batch_size: inputs of one forward pass.
+            how: the model is run.
 
         Raises:
             UserError: a folder without label heads, or an unknown annotator.
@@ -70,14 +71,20 @@ class Predict:
                 f"{folder}: holds {describe(folder)}; tags needs label heads; make them with "
                 "hanmo pretrain --objective lert (starting from this model: --init)"
             )
-        tokenizer, model, forward = open_masked_lm(folder, batch_size=batch_size)
+        opened = open_masked_lm(folder, how, pieces=False)
         annotator = (
             registry.load(ANNOTATORS, self.annotator).Annotator() if self.mask_words else None
         )
-        tagger = _Tagger(tokenizer, forward, model.layers, annotator, top_k)
-        read = tagger.read_words if self.mask_words else tagger.read
-        columns = ("word", "layer", "label", "probability", "annotator", "also")
-        return Predictor(read, tagger.answer, columns, _rows)
+        tagger = _Tagger(opened.tokenizer, opened.forward, annotator, top_k)
+        return Predictor(
+            fields=(TEXT,),
+            read=tagger.read_words if self.mask_words else tagger.read,
+            cost=lambda query: sum(len(word.question.ids) for word in query.words),
+            answer=tagger.answer,
+            columns=("word", "layer", "label", "probability", "annotator", "also"),
+            rows=_rows,
+            engine=opened.forward.engine.name,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +104,11 @@ class _Query:
 class _Tagger:
     tokenizer: Tokenizer
     forward: Forward
-    layers: Mapping[str, tuple[str, ...]]
     annotator: Annotator | None
     top_k: int
 
-    def read(self, text: str) -> _Query:
+    def read(self, row: Row) -> _Query:
+        text = require_text(row[TEXT])
         masked = read_masked(text, self.tokenizer, max_length=self.forward.max_length)
         words = [
             _Word(span, Question(masked.ids, places), {})
@@ -109,8 +116,8 @@ class _Tagger:
         ]
         return _Query(text, tuple(words))
 
-    def read_words(self, text: str) -> _Query:
-        require_text(text)
+    def read_words(self, row: Row) -> _Query:
+        text = require_text(row[TEXT])
         assert self.annotator is not None
         if MASK_TEXT.search(text):
             raise UserError(
@@ -170,7 +177,7 @@ class _Tagger:
             mean = table.mean(axis=0, dtype=np.float64)  # [T], over the word's pieces
             best = np.argsort(-mean, kind="stable")[: self.top_k].tolist()
             layers[layer] = [
-                {"label": self.layers[layer][label], "probability": float(mean[label])}
+                {"label": self.forward.layers[layer][label], "probability": float(mean[label])}
                 for label in best
             ]
         answer: dict[str, Any] = {"word": text[start:end], "start": start, "end": end}

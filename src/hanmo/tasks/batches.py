@@ -8,7 +8,7 @@ model in parts of a limited number of pieces, whose gradients add up to the batc
     for parts in training_batches(sequences, task.settings, pad_id=0, seed=1, device="cpu"): ...
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -73,32 +73,63 @@ def predict(
     """
     assert isinstance(model, torch.nn.Module)
     sequences = [sequence for one in features for sequence in one.sequences]
+
+    def run(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        with autocast():
+            outputs = model.outputs(Batch.from_arrays(arrays, device))
+        return {name: values.float().cpu().numpy() for name, values in outputs.logits.items()}
+
     was_training = model.training
     model.eval()
-    logits: dict[str, list[Array]] = {}
-    places: list[Array] = []
-    waiting = list(_by_length(sequences, max_length, _PIECES[device]))[::-1]
     with torch.inference_mode():
-        while waiting:
-            chosen = waiting.pop()
-            numbered = [_numbered(sequences[i], i) for i in chosen]
-            arrays = collate(join(numbered), max_length=max_length, pad_id=pad_id, pack=False)
-            numbers = arrays.pop(_PLACE)
-            try:
-                with autocast():
-                    outputs = model.outputs(Batch.from_arrays(arrays, device))
-            except torch.OutOfMemoryError:
-                if len(chosen) == 1:
-                    raise
-                half = len(chosen) // 2
-                waiting += [chosen[half:], chosen[:half]]
-                continue
-            places.append(numbers)
-            for name, values in outputs.logits.items():
-                logits.setdefault(name, []).append(values.float().cpu().numpy())
+        found = map_batches(
+            sequences, run, max_length=max_length, pad_id=pad_id, budget=_PIECES[device]
+        )
     model.train(was_training)
+    return found
+
+
+def map_batches(
+    sequences: Sequence[Corrupted],
+    run: Callable[[Mapping[str, Array]], Mapping[str, Array]],
+    *,
+    max_length: int,
+    pad_id: int,
+    budget: int,
+) -> dict[str, Array]:
+    """Run sequences of like length together, and put the results back in order.
+
+    Args:
+        sequences: one at least, each with the positions that are asked.
+        run: the arrays of a batch, one sequence a row → name → [M, …], a row a position.
+        max_length: longest sequence.
+        pad_id: what fills rows.
+        budget: pieces of a batch, padding included; a batch that memory is too small for is halved.
+
+    Returns:
+        Name → [M, …], positions in the order of `sequences`.
+    """
+    found: dict[str, list[Array]] = {}
+    places: list[Array] = []
+    waiting = list(_by_length(sequences, max_length, budget))[::-1]
+    while waiting:
+        chosen = waiting.pop()
+        numbered = [_numbered(sequences[i], i) for i in chosen]
+        arrays = collate(join(numbered), max_length=max_length, pad_id=pad_id, pack=False)
+        numbers = arrays.pop(_PLACE)
+        try:
+            results = run(arrays)
+        except torch.OutOfMemoryError:
+            if len(chosen) == 1:
+                raise
+            half = len(chosen) // 2
+            waiting += [chosen[half:], chosen[:half]]
+            continue
+        places.append(numbers)
+        for name, values in results.items():
+            found.setdefault(name, []).append(values)
     order = np.argsort(np.concatenate(places), kind="stable")
-    return {name: np.concatenate(parts)[order] for name, parts in logits.items()}
+    return {name: np.concatenate(parts)[order] for name, parts in found.items()}
 
 
 def _by_length(sequences: Sequence[Corrupted], max_length: int, budget: int) -> Iterator[list[int]]:

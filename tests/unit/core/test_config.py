@@ -510,7 +510,7 @@ def test_positional_words_may_follow_flags() -> None:
         ["--top-k=3", "m", "--mask-words", "tags", "他去北京。"],
     ):
         config = parse("predict", module, words)
-        assert (config.model, config.text, config.top_k) == (Path("m"), "他去北京。", 3)
+        assert (config.model, config.text, config.top_k) == (Path("m"), ["他去北京。"], 3)
         assert config.options == {"mask_words": True, "annotator": "crf"}
 
 
@@ -529,7 +529,7 @@ KIND = (
         ["m", "KIND", "字", "--my-depth", "2"],
         ["m", "--my-depth=2", "KIND", "字"],
         ["--my-depth", "2", "m", "KIND", "字"],
-        ["--batch-size", "3", "m", "--table", "--my-depth", "2", "KIND", "字"],
+        ["--batch-tokens", "3", "m", "--table", "--my-depth", "2", "KIND", "字"],
         ["--my-depth", "2", "--", "m", "KIND", "字"],
     ],
 )
@@ -538,7 +538,7 @@ def test_a_kind_from_a_file_has_options_too(tmp_path: Path, file: Path, words: l
     path.write_text(KIND % ("my_depth", "my_depth"))
     words = [str(path) if word == "KIND" else word for word in words]
     config = parse("predict", PREDICT, words)
-    assert (config.model, config.kind, config.text) == (Path("m"), str(path), "字")
+    assert (config.model, config.kind, config.text) == (Path("m"), str(path), ["字"])
     assert config.options == {"my_depth": 2.0}
     write(file, resolved(config, PREDICT))
     assert read(file)["my_depth"] == 2.0

@@ -64,14 +64,14 @@ def test_answers_keep_the_order_of_the_texts(fine_tuned: Path) -> None:
     ("text", "message"),
     [
         (" ", "empty text"),
-        ("我\t", "empty text"),
-        ("我\t他\t好", "3 texts with tabs"),
+        ("我\t", "empty text_b"),
+        ("我\t他\t好", "3 texts; this model takes text_a and perhaps text_b"),
         ("我" * (MAX_LENGTH - 1), f"text of {MAX_LENGTH + 1} pieces .* takes {MAX_LENGTH}"),
     ],
 )
 def test_bad_texts_are_explained(fine_tuned: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        Predict().load(fine_tuned).read(text)
+        Predict().load(fine_tuned).query(text)
 
 
 def test_a_folder_without_label_names_says_what_it_holds(lert: Path) -> None:

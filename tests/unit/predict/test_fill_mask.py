@@ -8,6 +8,7 @@ from predict_cases import MAX_LENGTH, VOCAB, make_model, save
 
 from hanmo.core.errors import UserError
 from hanmo.predict._beam import Question, Ranking, fill
+from hanmo.predict._how import How
 from hanmo.predict._masks import fillers
 from hanmo.predict.fill_mask import Predict
 from hanmo.text.tokenizer import Tokenizer
@@ -131,7 +132,7 @@ def test_answers_do_not_depend_on_batching(mlm: Path) -> None:
     texts = ["我[MASK]", "他在[MASK][MASK]工作，去[MASK]。", "New [mask]", "去[WORD]"]
     ask = Predict().load(mlm)
     together, alone = ask(texts), [ask([text])[0] for text in texts]
-    one_by_one = Predict().load(mlm, batch_size=1)(texts)
+    one_by_one = Predict().load(mlm, how=How(batch_tokens=1))(texts)
     for other in (alone, one_by_one):
         for a, b in zip(together, other, strict=True):
             assert (a["text"], a["filled"]) == (b["text"], b["filled"])
@@ -151,7 +152,7 @@ def test_answers_do_not_depend_on_batching(mlm: Path) -> None:
 )
 def test_bad_texts_are_explained(mlm: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        Predict().load(mlm).read(text)
+        Predict().load(mlm).query(text)
 
 
 @pytest.mark.parametrize("length", ["0", "4-2", "1-9", "two", "-1", ""])

@@ -14,7 +14,7 @@ from hanmo.predict.fill_mask import Predict
 
 
 def config(model: Path, kind: str, text: str | None = None, **options: Any) -> Config:
-    return Config(model=model, kind=kind, text=text, **options)
+    return Config(model=model, kind=kind, text=[] if text is None else [text], **options)
 
 
 def test_a_text_gives_its_answer_and_a_table(mlm: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_file_gives_one_json_object_a_line(
     lines = [f"{'去' * (n % 5)}[MASK]我" for n in range(23)]
     path = tmp_path / "texts.txt"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    assert run(config(mlm, "fill-mask", file=path, batch_size=2, top_k=2)) is None
+    assert run(config(mlm, "fill-mask", file=path, batch_tokens=16, top_k=2)) is None
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [answer["text"] for answer in answers] == lines
     expected = Predict().load(mlm, top_k=2)(lines)
@@ -71,20 +71,20 @@ def test_a_pipe_can_be_read(mlm: Path, tmp_path: Path, capsys: pytest.CaptureFix
     ("options", "message"),
     [
         ({"kind": "fill-mask"}, "either a TEXT or --file"),
-        ({"kind": "fill-mask", "text": "[MASK]", "file": Path("x")}, "either a TEXT or --file"),
-        ({"kind": "fil-mask", "text": "[MASK]"}, "did you mean 'fill-mask'"),
-        ({"kind": "fill-mask", "text": "[MASK]", "top_k": 0}, "--top-k: got 0"),
+        ({"kind": "fill-mask", "text": ["[MASK]"], "file": Path("x")}, "either a TEXT or --file"),
+        ({"kind": "fil-mask", "text": ["[MASK]"]}, "did you mean 'fill-mask'"),
+        ({"kind": "fill-mask", "text": ["[MASK]"], "top_k": 0}, "--top-k: got 0"),
         (
-            {"kind": "fill-mask", "text": "[MASK]", "options": {"mask_words": True}},
+            {"kind": "fill-mask", "text": ["[MASK]"], "options": {"mask_words": True}},
             r"fill-mask: no option 'mask_words'.*known: beam, mask_length",
         ),
         (
-            {"kind": "tags", "text": "[MASK]", "options": {"mask_length": "2"}},
+            {"kind": "tags", "text": ["[MASK]"], "options": {"mask_length": "2"}},
             "tags: no option 'mask_length'",
         ),
         ({"kind": "fill-mask", "file": Path("nowhere.txt")}, "nowhere.txt: no such file"),
-        ({"kind": "tags", "text": "[MASK]"}, "without label heads"),
-        ({"kind": "classify", "text": "好"}, "hanmo finetune"),
+        ({"kind": "tags", "text": ["[MASK]"]}, "without label heads"),
+        ({"kind": "classify", "text": ["好"]}, "hanmo finetune"),
     ],
 )
 def test_mistakes_are_explained(mlm: Path, options: dict[str, Any], message: str) -> None:
@@ -142,11 +142,18 @@ class Predict:
 
     times: int = 1
 
-    def load(self, folder, *, top_k=5, batch_size=32):
+    def load(self, folder, *, top_k=5, how=None):
         def answer(texts):
             return [{"text": text, "n": self.times * len(text)} for text in texts]
 
-        return Predictor(str, answer, ("n",), lambda one: [(str(one["n"]),)])
+        return Predictor(
+            fields=("text",),
+            read=lambda row: row["text"],
+            cost=len,
+            answer=answer,
+            columns=("n",),
+            rows=lambda one: [(str(one["n"]),)],
+        )
 '''
 
 
@@ -178,3 +185,88 @@ def test_blank_lines_are_passed_over_line_for_line(
         run(config(mlm, "fill-mask", file=path))
     given = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [one["text"] for one in given] == ["我[MASK]", ""]
+
+
+def test_json_lines_bring_fields_and_ids(
+    mlm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "asked.jsonl"
+    lines = [{"id": "a1", "text": "我[MASK]"}, {"text": "他[MASK]"}]
+    path.write_text("\n".join(json.dumps(line) for line in lines) + '\n"去[MASK]"\n')
+    run(config(mlm, "fill-mask", file=path))
+    given = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one.get("id"), one["text"]) for one in given] == [
+        ("a1", "我[MASK]"),
+        (None, "他[MASK]"),
+        (None, "去[MASK]"),
+    ]
+    assert next(iter(given[0])) == "id"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "not JSON"),
+        ("3", "a JSON int; expected an object or a text"),
+        ('{"txt": "我[MASK]"}', "no field 'txt'; did you mean 'text'"),
+        ('{"text": 3}', "expected a text"),
+        ('{"text": "\\ud800[MASK]"}', "half of a character"),
+    ],
+)
+def test_bad_json_lines_are_named(mlm: Path, tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "asked.jsonl"
+    path.write_text('{"text": "我[MASK]"}\n' + line + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match=rf"asked\.jsonl:2: .*{message}"):
+        run(config(mlm, "fill-mask", file=path))
+
+
+def test_bad_lines_can_be_skipped_and_are_told(
+    mlm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_bytes("我[MASK]\n没有\n".encode() + b"\xff[MASK]\n" + "去[MASK]\n".encode())
+    result = run(config(mlm, "fill-mask", file=path, on_error="skip"))
+    assert result == {"exit_code": 3}
+    out, err = capsys.readouterr()
+    given = [json.loads(line) for line in out.splitlines()]
+    assert ["error" in one for one in given] == [False, True, True, False]
+    assert "no [MASK]" in given[1]["error"]
+    assert "UTF-8" in given[2]["error"]
+    assert "2 lines could not be answered" in err
+
+
+def test_answers_in_a_file_go_on_after_a_stop(mlm: Path, tmp_path: Path) -> None:
+    path, out = tmp_path / "texts.txt", tmp_path / "answers.jsonl"
+    good = [f"{'去' * (n % 5)}[MASK]我" for n in range(9)]
+    path.write_text("\n".join([*good[:5], "没有", *good[5:]]) + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"texts\.txt:6"):
+        run(config(mlm, "fill-mask", file=path, out=out, batch_tokens=4))
+    partial = tmp_path / "answers.jsonl.partial"
+    assert len(partial.read_text(encoding="utf-8").splitlines()) == 5
+    with pytest.raises(UserError, match="--resume continues"):
+        run(config(mlm, "fill-mask", file=path, out=out))
+    # The file is another one now; a resumed run must not mix the two.
+    path.write_text("\n".join(good) + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"other settings \(file was"):
+        run(config(mlm, "fill-mask", file=path, out=out, resume=True))
+    result = run(config(mlm, "fill-mask", file=path, out=out, overwrite=True))
+    assert result == {"out": str(out), "answers": 9, "of_an_earlier_run": 0}
+    texts = [json.loads(line)["text"] for line in out.read_text(encoding="utf-8").splitlines()]
+    assert texts == good
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"text": ["[MASK]"], "out": Path("x")}, "--out: takes the JSON lines of --file"),
+        ({"text": ["[MASK]"], "resume": True}, "nothing to resume without --out"),
+        ({"text": ["[MASK]"], "overwrite": True}, "nothing to overwrite without --out"),
+        ({"text": ["[MASK]"], "batch_tokens": 0}, "--batch-tokens: got 0"),
+        ({"text": ["[MASK]", "我"]}, "2 texts; this model takes text"),
+    ],
+)
+def test_mistakes_of_settings_are_explained(
+    mlm: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run(Config(model=mlm, kind="fill-mask", **options))

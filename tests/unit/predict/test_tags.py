@@ -11,6 +11,7 @@ from hanmo.data.batches import collate
 from hanmo.data.ragged import Corrupted
 from hanmo.model.checkpoint import load_masked_lm
 from hanmo.model.trainable import Batch
+from hanmo.predict._how import How
 from hanmo.predict.tags import Predict
 
 PLUGIN = '''
@@ -67,7 +68,7 @@ def test_a_word_has_the_mean_distribution_of_its_masks(lert: Path) -> None:
 def test_mask_words_hides_one_word_at_a_time(lert: Path, tmp_path: Path) -> None:
     plugin = tmp_path / "pairs.py"
     plugin.write_text(PLUGIN, encoding="utf-8")
-    ask = Predict(mask_words=True, annotator=str(plugin)).load(lert, batch_size=2)
+    ask = Predict(mask_words=True, annotator=str(plugin)).load(lert, how=How(batch_tokens=32))
     [answer] = ask(["他去上海。我在北京。"])
     # Two sentences of five characters, pairs within each.
     assert [w["word"] for w in answer["words"]] == ["他去", "上海", "。", "我在", "北京", "。"]
@@ -93,7 +94,7 @@ def test_a_folder_without_label_heads_says_what_it_holds(mlm: Path) -> None:
 
 def test_masks_in_a_text_whose_words_are_to_be_masked_are_refused(lert: Path) -> None:
     with pytest.raises(UserError, match="--mask-words masks the words of a plain text"):
-        Predict(mask_words=True, annotator="jieba").load(lert).read("他[MASK]")
+        Predict(mask_words=True, annotator="jieba").load(lert).query("他[MASK]")
 
 
 def test_a_word_that_tokenizing_drops_is_left_out(lert: Path, tmp_path: Path) -> None:

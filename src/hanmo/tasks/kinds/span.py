@@ -223,6 +223,47 @@ class Kind:
             made.append(self._answer(one, best, types))
         return made
 
+    def ranked(
+        self, features: Sequence[Features], arrays: Mapping[str, Array], n: int
+    ) -> list[list[dict[str, Any]]]:
+        """Return the `n` most probable spans of each passage, no two of which overlap, best first.
+
+        Returns:
+            Each with its "text", its characters "start" and "end", and its "probability" in its
+            window; the first is what `decode` answers with, unless another kind of answer is
+            likelier.
+        """
+        found, begin = [], 0
+        for one in features:
+            places = one.extras["windows"]
+            kept = np.zeros(int((places[:, 1] - places[:, 0]).sum()), dtype=bool)
+            kept[best_seen(places)] = True
+            spans = one.extras["spans"]
+            # A piece begins a span in one window alone, so one table holds the spans of all.
+            table = np.full((self.max_answer_length, len(spans)), -np.inf)
+            for first, stop in places.tolist():
+                size = stop - first
+                scores = span_scores(arrays[LABEL][begin : begin + 1 + size], kept[:size])
+                for more in range(min(self.max_answer_length, size)):
+                    sums = scores[: size - more, 0] + scores[more:, 1]
+                    row = table[more, first : stop - more]
+                    np.maximum(row, sums, out=row)
+                kept = kept[size:]
+                begin += 1 + size
+            context = one.example.fields["context"]
+            found.append(
+                [
+                    {
+                        "text": context[spans[left, 0] : spans[right, 1]],
+                        "start": int(spans[left, 0]),
+                        "end": int(spans[right, 1]),
+                        "probability": round(float(np.exp(score)), 6),
+                    }
+                    for score, left, right in _best_apart(table, n)
+                ]
+            )
+        return found
+
     def _answer(
         self, one: Features, best: tuple[float, int, int], types: Sequence[Array]
     ) -> Prediction:
@@ -290,14 +331,51 @@ def best_span(logits: Array, longest: int, may_begin: Array) -> tuple[float, int
         Log-probability, first and last piece, counted from the window's first; -inf where the
         window is empty.
     """
-    shifted = logits.astype(np.float64)
-    shifted -= shifted.max(axis=0)
-    shifted -= np.log(np.exp(shifted).sum(axis=0))
-    starts, ends = np.where(may_begin, shifted[1:, 0], -np.inf), shifted[1:, 1]
+    scores = span_scores(logits, may_begin)
+    starts, ends = scores[:, 0], scores[:, 1]
     best = (-np.inf, 0, 0)
     for more in range(min(longest, len(starts))):
         sums = starts[: len(starts) - more] + ends[more:]
         place = int(sums.argmax())
         if sums[place] > best[0]:
             best = (float(sums[place]), place, place + more)
+    return best
+
+
+def span_scores(logits: Array, may_begin: Array) -> Array:
+    """Return log-probabilities of a window's pieces as beginnings and ends: float64 [n, 2].
+
+    Args:
+        logits: [1 + n, 2], [CLS] first.
+        may_begin: bool [n]; a piece where no span may begin gets -inf as a beginning.
+    """
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max(axis=0)
+    shifted -= np.log(np.exp(shifted).sum(axis=0))
+    scores = shifted[1:]
+    scores[~may_begin, 0] = -np.inf
+    return scores
+
+
+def _best_apart(table: Array, n: int) -> list[tuple[float, int, int]]:
+    """Choose spans greedily, each apart from all better ones.
+
+    Args:
+        table: [longest, P], log-probability of the span of 1 + row pieces that begins at a column;
+            overwritten.
+        n: how many at most.
+
+    Returns:
+        Log-probability, first and last piece.
+    """
+    best: list[tuple[float, int, int]] = []
+    while len(best) < n and table.size:
+        more, left = np.unravel_index(int(table.argmax()), table.shape)
+        score = float(table[more, left])
+        if not np.isfinite(score):
+            break
+        first, last = int(left), int(left + more)
+        best.append((score, first, last))
+        for row in range(len(table)):  # spans of 1 + row pieces that reach into it
+            table[row, max(0, first - row) : last + 1] = -np.inf
     return best

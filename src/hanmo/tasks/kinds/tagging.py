@@ -167,19 +167,25 @@ class Kind:
         self, features: Sequence[Features], arrays: Mapping[str, Array], task: Task
     ) -> list[Prediction]:
         """Tag every character; tags are given as BIO."""
-        logits, begin, made = arrays[LABEL], 0, []
         allowed = _allowed(task.labels) if self.legal else None
-        for one in features:
-            places = one.extras["windows"]
-            n = int((places[:, 1] - places[:, 0]).sum())
-            table = logits[begin : begin + n][best_seen(places)]  # [characters, T]
+        made = []
+        for one, table in zip(features, self.tables(features, arrays), strict=True):
             best = table.argmax(1) if allowed is None else _viterbi(table, allowed)
             tags = [task.labels[number] for number in best.tolist()]
             if self.scheme != "bio":
                 tags = tags_of(entities_of(tags), len(tags), "bio")
             made.append(Prediction(one.example.id, tuple(tags)))
-            begin += n
         return made
+
+    def tables(self, features: Sequence[Features], arrays: Mapping[str, Array]) -> list[Array]:
+        """Return every example's logits, each character's from its best window: [characters, T]."""
+        begin, found = 0, []
+        for one in features:
+            places = one.extras["windows"]
+            n = int((places[:, 1] - places[:, 0]).sum())
+            found.append(arrays[LABEL][begin : begin + n][best_seen(places)])
+            begin += n
+        return found
 
 
 def _types(task: Task) -> tuple[str, ...]:

@@ -1,0 +1,208 @@
+"""Open a model that was fine-tuned on a task, and run it on questions of that task.
+
+The folder is what `hanmo finetune --save-model` writes, or one of transformers with such a head.
+`hanmo.kind` in its config.json names the kind that reads, encodes and decodes; where nothing is
+said, the asking kind of answer says which one it expects.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from hanmo.core.errors import UserError
+from hanmo.data.ragged import Array
+from hanmo.model.checkpoint import CONFIG, load_into, random_encoder, read_extra
+from hanmo.model.config import EncoderConfig, read_config
+from hanmo.predict._engine import Engine, open_engine
+from hanmo.predict._how import How
+from hanmo.predict._masks import require_length, require_text
+from hanmo.predict._model import describe, open_tokenizer
+from hanmo.predict._predictor import TEXT, Answer, Row, echo
+from hanmo.tasks.kind import Features, Kind, RowSkipped, load_kind
+from hanmo.tasks.task import Prediction, Settings, Task, with_settings
+from hanmo.text.tokenizer import Tokenizer
+
+# What kinds of tasks answer with → the kind of answer that asks them.
+_ASKED_BY: Mapping[str, str] = {
+    "label": "classify",
+    "number": "score",
+    "tags": "entities",
+    "text": "answer",
+}
+# Answers that are among the names of labels, and those that are found in windows.
+_LABELLED, _IN_WINDOWS = frozenset({"label", "tags"}), frozenset({"tags", "text"})
+# Long enough to hold any text whole, so that one that is too long shows how long it is.
+_ANY = 1 << 30
+_CUT = "shorten it, or let it be cut with --cut"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TaskQuery:
+    """A question, read."""
+
+    row: Row
+    features: Features
+
+    def n_pieces(self) -> int:
+        """Count the pieces of its sequences."""
+        return sum(len(one.inputs["input_ids"]) for one in self.features.sequences)
+
+    def echo(self) -> Answer:
+        """Begin an answer with what was asked."""
+        return echo(self.row)
+
+    def said_of_cut(self) -> Answer:
+        """Return what an answer says of a text that was cut."""
+        return {"truncated": True} if self.features.truncated else {}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TaskModel:
+    """A fine-tuned model, ready to run.
+
+    Attributes:
+        kind: what it was fine-tuned by.
+        task: as far as reading, encoding and decoding need it.
+        tokenizer: the model's.
+        engine: runs it.
+        fields: what its questions have, where the folder says so.
+    """
+
+    kind: Kind
+    task: Task
+    tokenizer: Tokenizer
+    engine: Engine
+    fields: tuple[str, ...]
+
+    def read(self, row: Row, *, cut: bool = False) -> TaskQuery:
+        """Turn a question into the model's input.
+
+        Args:
+            row: its fields.
+            cut: whether a text that is too long may be cut.
+
+        Raises:
+            UserError: an empty text, a value that the kind cannot read, or a text too long.
+        """
+        for name, value in row.items():
+            if isinstance(value, str):
+                require_text(value, name if len(row) > 1 else TEXT)
+        features = self._encode(row, self.task)
+        if features.truncated and not cut:
+            whole = self._encode(row, with_settings(self.task, max_length=_ANY))
+            text = " ".join(map(str, row.values()))
+            n_pieces = TaskQuery(row, whole).n_pieces()
+            require_length(n_pieces, self.task.settings.max_length, text, way=_CUT)
+        return TaskQuery(row, features)
+
+    def _encode(self, row: Row, task: Task) -> Features:
+        try:
+            example = self.kind.read("", row, task, train=False)
+        except RowSkipped as skipped:
+            raise UserError(f"left out by the rule {skipped.reason} of its task") from None
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        return self.kind.encode(example, task, self.tokenizer)
+
+    def run(self, queries: Sequence[TaskQuery]) -> tuple[dict[str, Array], list[Prediction]]:
+        """Run the model: its scores at all asked positions, and what the kind makes of them."""
+        if not queries:
+            return {}, []
+        features = [query.features for query in queries]
+        arrays = self.engine.map([seq for one in features for seq in one.sequences])
+        return arrays, self.kind.decode(features, arrays, self.task)
+
+
+def question_fields(model: TaskModel) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what a question of a model must have, and what it may have."""
+    kind = model.kind
+    if model.fields:
+        known = (*kind.fields, *kind.optional_fields)
+        return tuple(name for name in known if name in model.fields), ()
+    return tuple(kind.fields), tuple(kind.optional_fields)
+
+
+def open_task_model(folder: Path, how: How, *, answers: str, default_kind: str) -> TaskModel:
+    """Open a fine-tuned model.
+
+    Args:
+        folder: model folder with a head.
+        how: it is run.
+        answers: what its kind must answer with (`Kind.answers`).
+        default_kind: of folders that name none.
+
+    Raises:
+        UserError: no such folder, another kind of model, or no head or names of labels.
+    """
+    config = read_config(folder / CONFIG)
+    kind = _kind(folder, answers, default_kind)
+    task = _task(folder, kind, config)
+    tokenizer = open_tokenizer(folder, config.vocab_size)
+
+    def build() -> nn.Module:
+        model, _ = kind.build(random_encoder(config, seed=0), task, weights={}, seed=0)
+        fresh = load_into(model, folder).fresh
+        if fresh:
+            raise UserError(
+                f"{folder}: holds {describe(folder)}, not {', '.join(fresh)}; {_needed(answers)}"
+            )
+        return model
+
+    engine = open_engine(how, build, pad_id=tokenizer.pad_id)
+    fields = tuple(read_extra(folder).get("fields", ()))
+    return TaskModel(kind, task, tokenizer, engine, fields)
+
+
+def _kind(folder: Path, answers: str, default: str) -> Kind:
+    extra = read_extra(folder)
+    name = extra.get("kind", default)
+    try:
+        kind = load_kind(name, extra.get("options"))
+    except UserError as error:
+        raise UserError(f"{folder}: was fine-tuned by the kind {name}: {error}") from None
+    if kind.answers != answers:
+        asked = _ASKED_BY.get(kind.answers)
+        way = f"ask it with hanmo predict {folder} {asked}" if asked else _needed(answers)
+        raise UserError(
+            f"{folder}: was fine-tuned by the kind {name}, which answers with {kind.answers}; {way}"
+        )
+    return kind
+
+
+def _task(folder: Path, kind: Kind, config: EncoderConfig) -> Task:
+    raw = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    extra: Mapping[str, Any] = raw.get("hanmo", {})
+    named = raw.get("id2label") or {}
+    # A kind whose answers are no labels has none, whatever a configuration of transformers lists.
+    has_labels = kind.answers in _LABELLED
+    if has_labels and not named:
+        raise UserError(
+            f"{folder}: holds {describe(folder)}, no label names (id2label in config.json); "
+            f"{_needed(kind.answers)}"
+        )
+    labels = tuple(str(named[key]) for key in sorted(named, key=int)) if has_labels else ()
+    # Windows are as long as those that it was fine-tuned on; what is read whole may be as long as
+    # the model allows, for it is answered whole or refused, never cut in silence.
+    longest = config.max_position_embeddings
+    stated = extra.get("max_length")
+    length = longest
+    if kind.answers in _IN_WINDOWS and isinstance(stated, int):
+        length = min(stated, longest)
+    return Task(
+        name=str(extra.get("task", folder.name)),
+        kind=str(extra.get("kind", "")),
+        splits={},
+        columns={},
+        labels=labels,
+        settings=Settings(max_length=length),
+    )
+
+
+def _needed(answers: str) -> str:
+    return (
+        f"{_ASKED_BY[answers]} needs a fine-tuned model; make one with hanmo finetune --save-model"
+    )
