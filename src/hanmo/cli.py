@@ -44,6 +44,7 @@ _ROAD = (
     "report",
     "sizes",
     "predict",
+    "export",
     "prune",
 )
 _MENDABLE = (

@@ -18,7 +18,8 @@ from hanmo.predict._predictor import ID, Answer, Predictor
 
 BLANK, ERROR = "blank", "error"
 _JSON = (".jsonl", ".json", ".ndjson")
-_AHEAD = 4  # inputs of similar length are run together, chosen among as many full batches
+AHEAD = 8192  # pieces of a batch, unless it has another size
+_BATCHES_AHEAD = 4  # inputs of similar length are run together, chosen among as many full batches
 _MOST_WAITING = 4096  # lines; of texts that cost next to nothing
 
 
@@ -64,7 +65,10 @@ class Asked:
                     break
                 self._waiting.append((number, one))
                 cost += 0 if isinstance(one, dict) else self.predictor.cost(one.query)
-                if cost >= self.batch_tokens * _AHEAD or len(self._waiting) >= _MOST_WAITING:
+                if (
+                    cost >= self.batch_tokens * _BATCHES_AHEAD
+                    or len(self._waiting) >= _MOST_WAITING
+                ):
                     yield from self._given(bar)
                     cost = 0
             yield from self._given(bar)

@@ -29,13 +29,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from hanmo.commands._questions import BLANK, ERROR, Asked
+from hanmo.commands._questions import AHEAD, BLANK, ERROR, Asked
 from hanmo.core import registry
 from hanmo.core.artifact import digest
 from hanmo.core.errors import INCOMPLETE, UserError, nearest
 from hanmo.core.line_file import line_file
 from hanmo.core.log import say
-from hanmo.predict._how import How
+from hanmo.predict._how import EngineName, How, Precision
 from hanmo.predict._predictor import TEXT, Answer, Predictor
 
 KINDS = "hanmo.predict"
@@ -61,9 +61,11 @@ class Config:
             and end with exit code 3.
         table: For a file, print tables instead of JSON lines.
         top_k: Answers to give for each mask, word or text.
-        precision: "fp32", "bf16" (faster where the processor has it, probabilities to two digits),
-            or "auto": bf16 where it is faster.
-        batch_tokens: Pieces of one forward pass, padding included.
+        engine: What runs the model: "torch", "onnx" (a folder of `hanmo export`), or "auto": the
+            fastest here of what the folder has.
+        precision: Of torch: "fp32", "bf16" (faster where the processor has it, probabilities to two
+            digits), or "auto": bf16 where it is faster.
+        batch_tokens: Pieces of one forward pass, padding included; default: the engine's own.
         options: Options of the kind by name.
     """
 
@@ -77,8 +79,9 @@ class Config:
     on_error: Literal["stop", "skip"] = "stop"
     table: bool = False
     top_k: int = 5
-    precision: Literal["auto", "fp32", "bf16"] = "fp32"
-    batch_tokens: int = 8192
+    engine: EngineName = "torch"
+    precision: Precision = "fp32"
+    batch_tokens: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -98,7 +101,9 @@ def run(config: Config) -> dict[str, Any] | None:
         given = config.text[0] if len(config.text) == 1 else config.text
         [answer] = predictor([given])
         return {"answer": answer, "json": answer, "text": render(predictor, [answer])}
-    asked = Asked(predictor, config.file, config.batch_tokens, skip=config.on_error == "skip")
+    asked = Asked(
+        predictor, config.file, config.batch_tokens or AHEAD, skip=config.on_error == "skip"
+    )
     result = _print(asked, table=config.table) if config.out is None else _write(asked, config)
     if asked.blank:
         say(f"predict: {asked.blank:,} blank lines, not asked of the model")
@@ -141,6 +146,7 @@ def _identity(config: Config) -> dict[str, Any]:
         "options": dict(config.options),
         "file": digest(config.file),
         "top_k": config.top_k,
+        "engine": config.engine,
         "precision": config.precision,
         "on_error": config.on_error,
     }
@@ -197,6 +203,6 @@ def _load(config: Config) -> Predictor:
     predictor: Predictor = made(**config.options).load(
         config.model,
         top_k=config.top_k,
-        how=How(precision=config.precision, batch_tokens=config.batch_tokens),
+        how=How(config.engine, config.precision, config.batch_tokens),
     )
     return predictor

@@ -3,11 +3,12 @@
 In: sequences with the positions that are asked. Out: what the network says there, in their order.
 A kind of answer knows an `Engine` alone, so that it does not matter what runs the network.
 
-    engine = open_engine(How(precision="bf16"), build, pad_id=0)
+    engine = open_engine(How(precision="bf16"), folder, build, pad_id=0)
     engine.map(sequences, ("label",))["label"]         # float32 [M, labels]
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -21,6 +22,7 @@ from hanmo.train.devices import prepare
 
 # Name of a masked LM's scores of pieces, which are computed only where they are asked for.
 PIECES = "pieces"
+_TOKENS = 8192  # of a batch
 Reduce = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 
 
@@ -55,21 +57,35 @@ class Engine(Protocol):
         ...
 
 
-def open_engine(how: How, build: Callable[[], nn.Module], *, pad_id: int) -> Engine:
+def layer_head(number: int) -> str:
+    """Return the name under which a layer's output is given; 1 is the first layer."""
+    return f"layer_{number}"
+
+
+def open_engine(how: How, folder: Path, build: Callable[[], nn.Module], *, pad_id: int) -> Engine:
     """Load a model into an engine.
 
     Args:
         how: it is run.
-        build: loads the model, a `Trainable`.
+        folder: the model's.
+        build: loads the model into torch, a `Trainable`.
         pad_id: what fills rows.
 
     Raises:
-        UserError: an unknown precision, and all that `build` raises.
+        UserError: no file for that engine, a library that is not installed, and all that `build`
+            raises.
     """
-    return _Torch(build(), how, pad_id)
+    from hanmo.predict import _onnx
+
+    if how.engine == "torch":
+        _onnx.refuse_without_weights(folder)
+        return Torch(build(), how, pad_id)
+    if how.engine == "onnx":
+        return _onnx.open_best(folder, how, pad_id)
+    return _onnx.fastest(folder, how, build, pad_id)
 
 
-class _Torch:
+class Torch:
     """A model of ours, run by torch."""
 
     def __init__(self, model: nn.Module, how: How, pad_id: int) -> None:
@@ -79,7 +95,7 @@ class _Torch:
         # Autocast would make bf16 of the weights anew in every pass.
         network: Any = model.eval().to(device.name, kind)
         self._model = network
-        self._device, self._pad_id, self._budget = device.name, pad_id, how.batch_tokens
+        self._device, self._pad_id, self._budget = device.name, pad_id, how.batch_tokens or _TOKENS
         self.max_length = int(network.encoder.config.max_position_embeddings)
 
     def map(

@@ -1,8 +1,12 @@
 """How a model is run: what a user may choose of it, known without torch."""
 
 import dataclasses
+from typing import Literal, TypeAlias
 
 from hanmo.core.errors import UserError
+
+EngineName: TypeAlias = Literal["torch", "onnx", "auto"]
+Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -10,16 +14,19 @@ class How:
     """How a model is run.
 
     Attributes:
-        precision: "fp32", "bf16" (weights and products; its probabilities differ in the third
-            digit), or "auto": bf16 where this machine gains by it.
-        batch_tokens: pieces of one forward pass, padding included.
+        engine: "torch"; "onnx", the smallest file that `hanmo export` put into the folder; or
+            "auto", the fastest of what the folder has on this machine.
+        precision: of torch: "fp32", "bf16" (weights and products; its probabilities differ in the
+            third digit), or "auto": bf16 where this machine gains by it.
+        batch_tokens: pieces of one forward pass, padding included; default: the engine's own.
     """
 
-    precision: str = "fp32"
-    batch_tokens: int = 8192
+    engine: EngineName = "torch"
+    precision: Precision = "fp32"
+    batch_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        if self.batch_tokens < 1:
+        if self.batch_tokens is not None and self.batch_tokens < 1:
             raise UserError(f"--batch-tokens: got {self.batch_tokens}; expected 1 or more")
 
 

@@ -47,7 +47,7 @@ def open_masked_lm(folder: Path, how: How, *, pieces: bool) -> Opened:
     # Before the vocabulary: what is no model folder at all says so first.
     layers = {name: tuple(tags) for name, tags in read_extra(folder).get("layers", {}).items()}
     tokenizer = open_tokenizer(folder, config.vocab_size)
-    engine = open_engine(how, build, pad_id=tokenizer.pad_id)
+    engine = open_engine(how, folder, build, pad_id=tokenizer.pad_id)
     return Opened(config, tokenizer, Forward(engine, layers))
 
 

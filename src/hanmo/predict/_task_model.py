@@ -27,7 +27,7 @@ from hanmo.tasks.task import Prediction, Settings, Task, with_settings
 from hanmo.text.tokenizer import Tokenizer
 
 # What kinds of tasks answer with → the kind of answer that asks them.
-_ASKED_BY: Mapping[str, str] = {
+ASKED_BY: Mapping[str, str] = {
     "label": "classify",
     "number": "score",
     "tags": "entities",
@@ -142,19 +142,32 @@ def open_task_model(folder: Path, how: How, *, answers: str, default_kind: str) 
     kind = _kind(folder, answers, default_kind)
     task = _task(folder, kind, config)
     tokenizer = open_tokenizer(folder, config.vocab_size)
-
-    def build() -> nn.Module:
-        model, _ = kind.build(random_encoder(config, seed=0), task, weights={}, seed=0)
-        fresh = load_into(model, folder).fresh
-        if fresh:
-            raise UserError(
-                f"{folder}: holds {describe(folder)}, not {', '.join(fresh)}; {_needed(answers)}"
-            )
-        return model
-
-    engine = open_engine(how, build, pad_id=tokenizer.pad_id)
+    engine = open_engine(
+        how, folder, lambda: _network(folder, kind, task, config), pad_id=tokenizer.pad_id
+    )
     fields = tuple(read_extra(folder).get("fields", ()))
     return TaskModel(kind, task, tokenizer, engine, fields)
+
+
+def load_task_network(folder: Path, *, answers: str, default_kind: str) -> nn.Module:
+    """Load the network of a fine-tuned model, in evaluation mode.
+
+    Raises:
+        UserError: as `open_task_model`.
+    """
+    config = read_config(folder / CONFIG)
+    kind = _kind(folder, answers, default_kind)
+    return _network(folder, kind, _task(folder, kind, config), config)
+
+
+def _network(folder: Path, kind: Kind, task: Task, config: EncoderConfig) -> nn.Module:
+    model, _ = kind.build(random_encoder(config, seed=0), task, weights={}, seed=0)
+    fresh = load_into(model, folder).fresh
+    if fresh:
+        raise UserError(
+            f"{folder}: holds {describe(folder)}, not {', '.join(fresh)}; {_needed(kind.answers)}"
+        )
+    return model.eval()
 
 
 def _kind(folder: Path, answers: str, default: str) -> Kind:
@@ -165,7 +178,7 @@ def _kind(folder: Path, answers: str, default: str) -> Kind:
     except UserError as error:
         raise UserError(f"{folder}: was fine-tuned by the kind {name}: {error}") from None
     if kind.answers != answers:
-        asked = _ASKED_BY.get(kind.answers)
+        asked = ASKED_BY.get(kind.answers)
         way = f"ask it with hanmo predict {folder} {asked}" if asked else _needed(answers)
         raise UserError(
             f"{folder}: was fine-tuned by the kind {name}, which answers with {kind.answers}; {way}"
@@ -204,5 +217,5 @@ def _task(folder: Path, kind: Kind, config: EncoderConfig) -> Task:
 
 def _needed(answers: str) -> str:
     return (
-        f"{_ASKED_BY[answers]} needs a fine-tuned model; make one with hanmo finetune --save-model"
+        f"{ASKED_BY[answers]} needs a fine-tuned model; make one with hanmo finetune --save-model"
     )

@@ -23,7 +23,7 @@ from hanmo.model.checkpoint import CONFIG, load_encoder
 from hanmo.model.config import read_config
 from hanmo.model.encoder import Encoder
 from hanmo.model.trainable import Batch, Outputs
-from hanmo.predict._engine import Engine, open_engine
+from hanmo.predict._engine import Engine, layer_head, open_engine
 from hanmo.predict._how import DEFAULT, How
 from hanmo.predict._masks import require_length, require_text
 from hanmo.predict._model import open_tokenizer
@@ -74,6 +74,7 @@ class Predict:
         tokenizer = open_tokenizer(folder, config.vocab_size)
         engine = open_engine(
             how,
+            folder,
             lambda: LayerOutputs(load_encoder(folder, dropout=0.0), self.last_layers),
             pad_id=tokenizer.pad_id,
         )
@@ -87,11 +88,6 @@ class Predict:
             rows=_rows,
             engine=engine.name,
         )
-
-
-def layer_head(number: int) -> str:
-    """Return the name under which a layer's output is given; 1 is the first layer."""
-    return f"layer_{number}"
 
 
 class LayerOutputs(nn.Module):
