@@ -15,9 +15,9 @@ from hanmo.export import onnx
 from hanmo.model.checkpoint import random_encoder, save_model
 from hanmo.model.config import EncoderConfig
 from hanmo.model.masked_lm import MaskedLm
-from hanmo.predict._engine import PIECES, Torch, layer_head
+from hanmo.predict._engine import PIECES, Network, Torch, layer_head
 from hanmo.predict._how import DEFAULT, How
-from hanmo.predict._networks import Network, network_of
+from hanmo.predict._networks import network_of
 from hanmo.predict._onnx import Onnx
 from hanmo.tasks.kind import load_kind
 from hanmo.tasks.task import Task
@@ -56,7 +56,7 @@ def task_folder(folder: Path, name: str, options: dict[str, Any], shape: Encoder
 def check(network: Network, folder: Path, heads: tuple[str, ...]) -> None:
     """Scores of the file are torch's, whatever stands beside a sequence in its batch."""
     onnx.write(network, folder / "model.onnx")
-    reference = Torch(network.module, DEFAULT, 0)
+    reference = Torch(network, DEFAULT, 0)
     rng = np.random.default_rng(1)
     sequences = [rng.integers(6, 150, n).astype(np.int32) for n in LENGTHS]
     for how in (DEFAULT, How(batch_tokens=1)):
@@ -72,9 +72,9 @@ def check(network: Network, folder: Path, heads: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
 def test_every_kind_of_task(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
     task_folder(tmp_path / "model", name, options, TINY)
-    network = network_of(tmp_path / "model")
+    network, asked_by = network_of(tmp_path / "model")
     assert network.heads
-    assert network.asked_by
+    assert asked_by
     check(network, tmp_path, network.heads)
 
 
@@ -83,21 +83,16 @@ def test_every_family(tmp_path: Path, name: str) -> None:
     model = MaskedLm(FAMILIES[name], layers={layer: tuple(tags) for layer, tags in TAGSETS.items()})
     randomise(model)
     save_model(tmp_path / "model", model, tokenizer=tokenizer())
-    network = network_of(tmp_path / "model")
+    network, asked_by = network_of(tmp_path / "model")
     assert network.heads == (PIECES, *sorted(TAGSETS))
-    assert network.asked_by == ("fill-mask", "tags")
+    assert asked_by == ("fill-mask", "tags")
     layers = tuple(layer_head(n + 1) for n in range(network.depth))
     onnx.write(network, tmp_path / "model.onnx")
     engine = Onnx(tmp_path / "model.onnx", DEFAULT, 0)
     rng = np.random.default_rng(1)
     sequences = [rng.integers(6, 150, n).astype(np.int32) for n in LENGTHS]
-    found = onnx.compare(Torch(network.module, DEFAULT, 0), engine, sequences, network.heads)
-    # Every layer's output, as torch's watched encoder has it.
-    from hanmo.predict.embed import LayerOutputs
-
-    encoder: Any = network.module.encoder
-    outputs = Torch(LayerOutputs(encoder, network.depth), DEFAULT, 0)
-    found |= onnx.compare(outputs, engine, sequences, layers)
+    found = onnx.compare(Torch(network, DEFAULT, 0), engine, sequences, network.heads)
+    found |= onnx.compare(Torch(network, DEFAULT, 0), engine, sequences, layers)
     assert len(found) == 1 + len(TAGSETS) + network.depth
     for one in found.values():
         assert one.greatest < 2e-4 * max(1, one.scale)
@@ -108,17 +103,17 @@ def test_an_untrained_head_is_left_out_and_an_encoder_alone_has_its_layers(tmp_p
     randomise(model)
     nn.init.zeros_(model.cls.predictions.bias)
     save_model(tmp_path / "model", model, tokenizer=tokenizer())
-    network = network_of(tmp_path / "model")
-    assert (network.heads, network.asked_by) == (("pos",), ("tags",))
+    network, asked_by = network_of(tmp_path / "model")
+    assert (network.heads, asked_by) == (("pos",), ("tags",))
     from hanmo.predict._networks import Bare
 
     save_model(tmp_path / "bare", Bare(model.encoder), tokenizer=tokenizer())
-    bare = network_of(tmp_path / "bare")
-    assert (bare.heads, bare.asked_by) == ((), ())
+    bare, asked_by = network_of(tmp_path / "bare")
+    assert (bare.heads, asked_by) == ((), ())
     onnx.write(bare, tmp_path / "model.onnx")
     engine = Onnx(tmp_path / "model.onnx", DEFAULT, 0)
     ids = [np.arange(6, 20, dtype=np.int32)]
-    torch_engine = Torch(bare.module, DEFAULT, 0)
+    torch_engine = Torch(bare, DEFAULT, 0)
     assert torch_engine.max_length == engine.max_length
     assert set(onnx.compare(engine, engine, ids, (layer_head(2),))) == {layer_head(2)}
 
@@ -132,7 +127,7 @@ def test_int8_keeps_embeddings_and_small_heads(tmp_path: Path) -> None:
     torch.manual_seed(0)
     randomise(model)
     save_model(tmp_path / "model", model, tokenizer=tokenizer())
-    network = network_of(tmp_path / "model")
+    network, _ = network_of(tmp_path / "model")
     onnx.write(network, tmp_path / "model.onnx")
     onnx.quantize(tmp_path / "model.onnx", tmp_path / "model.int8.onnx")
     import onnx as library

@@ -92,7 +92,7 @@ def _export(config: Config, folder: Path) -> dict[str, Any]:
     from hanmo.predict._networks import network_of
     from hanmo.text.tokenizer import Tokenizer
 
-    network = network_of(config.model)
+    network, asked_by = network_of(config.model)
     tokenizer = Tokenizer.load(config.model)
     say(f"export: {config.model}: {', '.join(network.heads) or 'an encoder alone'}")
     onnx.write(network, folder / _ONNX)
@@ -105,7 +105,7 @@ def _export(config: Config, folder: Path) -> dict[str, Any]:
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
     # Last, on what is there to stay: what was written is what is compared.
-    reference = Torch(network.module, DEFAULT, tokenizer.pad_id)
+    reference = Torch(network, DEFAULT, tokenizer.pad_id)
     sequences = _sequences(tokenizer, reference.max_length)
     heads = network.heads or (layer_head(network.depth),)
     compared = {}
@@ -117,7 +117,7 @@ def _export(config: Config, folder: Path) -> dict[str, Any]:
         compared[path.name] = {name: onnx.told(one) for name, one in found.items()}
     return {
         "heads": list(network.heads),
-        "asked_by": [*network.asked_by, *ALWAYS],
+        "asked_by": [*asked_by, *ALWAYS],
         "megabytes": {path.name: round(path.stat().st_size / 1e6, 1) for path in _files(folder)},
         "compared": compared,
     }

@@ -27,9 +27,9 @@ from hanmo import __version__
 from hanmo.core.errors import MissingLibraryError
 from hanmo.data.ragged import Array, Corrupted
 from hanmo.export.padded import Asked, padded
-from hanmo.predict._engine import PIECES, Engine, layer_head
-from hanmo.predict._networks import N_ASKED, Network
+from hanmo.predict._engine import PIECES, Engine, Network, layer_head
 from hanmo.predict._onnx import INPUTS, META, onnxruntime
+from hanmo.predict._task_model import N_ASKED
 
 _OPSET = 20  # the first with GELU
 _PRODUCTS = ("MatMul", "Gemm")

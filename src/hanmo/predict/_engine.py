@@ -7,6 +7,7 @@ A kind of answer knows an `Engine` alone, so that it does not matter what runs t
     engine.map(sequences, ("label",))["label"]         # float32 [M, labels]
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,16 +27,47 @@ _TOKENS = 8192  # of a batch
 Reduce = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Network:
+    """A network of ours and the names of its scores.
+
+    Attributes:
+        module: a `Trainable`, in evaluation mode.
+        heads: names of its scores at the asked positions.
+        lacks: scores that it has but that mean nothing → why.
+    """
+
+    module: nn.Module
+    heads: tuple[str, ...]
+    lacks: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+        encoder: Any = self.module.encoder
+        return int(encoder.config.num_hidden_layers)
+
+    @property
+    def max_length(self) -> int:
+        """Longest sequence, in pieces."""
+        encoder: Any = self.module.encoder
+        return int(encoder.config.max_position_embeddings)
+
+
 class Engine(Protocol):
     """A network that is ready to run.
 
     Attributes:
         name: what it is, for people: "torch fp32".
         max_length: longest sequence, in pieces.
+        heads: names of the scores that it gives, besides every layer's output (`layer_head`).
+        lacks: scores that its network has but that mean nothing → why.
     """
 
     name: str
     max_length: int
+    heads: tuple[str, ...]
+    lacks: Mapping[str, str]
 
     def map(
         self,
@@ -47,7 +79,7 @@ class Engine(Protocol):
 
         Args:
             sequences: with M asked positions in all.
-            heads: names of the scores that are wanted; default: all but `PIECES`.
+            heads: names of the scores that are wanted; default: all of its own but `PIECES`.
             reduce: a batch's scores, float32 [m, classes] each, → what is kept of them, [m, …], so
                 that scores of a whole vocabulary are never kept for all positions.
 
@@ -62,19 +94,28 @@ def layer_head(number: int) -> str:
     return f"layer_{number}"
 
 
-def open_engine(how: How, folder: Path, build: Callable[[], nn.Module], *, pad_id: int) -> Engine:
-    """Load a model into an engine.
+def open_engine(how: How, folder: Path, build: Callable[[], Network], *, pad_id: int) -> Engine:
+    """Load a model into an engine, or take the one that `how` shares.
 
     Args:
         how: it is run.
         folder: the model's.
-        build: loads the model into torch, a `Trainable`.
+        build: loads the network into torch.
         pad_id: what fills rows.
 
     Raises:
         UserError: no file for that engine, a library that is not installed, and all that `build`
             raises.
     """
+    if how.shared is None:
+        return _open(how, folder, build, pad_id)
+    if folder not in how.shared:
+        how.shared[folder] = _open(how, folder, build, pad_id)
+    engine: Engine = how.shared[folder]
+    return engine
+
+
+def _open(how: How, folder: Path, build: Callable[[], Network], pad_id: int) -> Engine:
     from hanmo.predict import _onnx
 
     if how.engine == "torch":
@@ -86,17 +127,18 @@ def open_engine(how: How, folder: Path, build: Callable[[], nn.Module], *, pad_i
 
 
 class Torch:
-    """A model of ours, run by torch."""
+    """A network of ours, run by torch."""
 
-    def __init__(self, model: nn.Module, how: How, pad_id: int) -> None:
+    def __init__(self, network: Network, how: How, pad_id: int) -> None:
         device = prepare(how.precision)
         self.name = f"torch {device.precision}"
         kind = torch.bfloat16 if device.precision == "bf16" else torch.float32
         # Autocast would make bf16 of the weights anew in every pass.
-        network: Any = model.eval().to(device.name, kind)
-        self._model = network
-        self._device, self._pad_id, self._budget = device.name, pad_id, how.batch_tokens or _TOKENS
-        self.max_length = int(network.encoder.config.max_position_embeddings)
+        self._model: Any = network.module.eval().to(device.name, kind)
+        self._device, self._pad_id = device.name, pad_id
+        self._budget = how.batch_tokens or _TOKENS
+        self._depth, self.max_length = network.depth, network.max_length
+        self.heads, self.lacks = network.heads, network.lacks
 
     def map(
         self,
@@ -104,8 +146,10 @@ class Torch:
         heads: Sequence[str] | None = None,
         reduce: Reduce | None = None,
     ) -> dict[str, Array]:
+        wanted = [name for name in self.heads if name != PIECES] if heads is None else list(heads)
+
         def run(arrays: Mapping[str, Array]) -> dict[str, Array]:
-            scores: Mapping[str, Tensor] = self._scores(arrays, heads)
+            scores: Mapping[str, Tensor] = self._scores(arrays, wanted)
             scores = scores if reduce is None else reduce(scores)
             return {name: values.cpu().numpy() for name, values in scores.items()}
 
@@ -120,11 +164,25 @@ class Torch:
                 budget=self._budget,
             )
 
-    def _scores(
-        self, arrays: Mapping[str, Array], heads: Sequence[str] | None
-    ) -> dict[str, Tensor]:
-        outputs = self._model.outputs(Batch.from_arrays(arrays, self._device))
-        scores = dict(outputs.logits)
-        if heads is not None and PIECES in heads:
-            scores[PIECES] = self._model.piece_logits(outputs)
-        return {name: scores[name].float() for name in (scores if heads is None else heads)}
+    def _scores(self, arrays: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Tensor]:
+        batch = Batch.from_arrays(arrays, self._device)
+        layers = {layer_head(n + 1): n + 1 for n in range(self._depth)}
+        asked = {layers[name] for name in wanted if name in layers}
+        scores = {layer_head(n): x for n, x in self._layers(batch, asked).items()}
+        if len(asked) < len(wanted):
+            outputs = self._model.outputs(batch)
+            scores |= outputs.logits
+            if PIECES in wanted:
+                scores[PIECES] = self._model.piece_logits(outputs)
+        return {name: scores[name].float() for name in wanted}
+
+    def _layers(self, batch: Batch, numbers: set[int]) -> dict[int, Tensor]:
+        """Return layers' outputs at the asked positions: number → [M, H]."""
+        if not numbers:
+            return {}
+        between = numbers - {self._depth}
+        with self._model.encoder.watching(hidden=between) as seen:
+            last = self._model.encoder(*batch.inputs, batch.positions, batch.layout)
+        places = batch.layout.among_real(batch.positions)
+        found = {n: seen.hidden[n].index_select(0, places) for n in between}
+        return found | ({self._depth: last} if self._depth in numbers else {})

@@ -1,7 +1,8 @@
 """How a model is run: what a user may choose of it, known without torch."""
 
 import dataclasses
-from typing import Literal, TypeAlias
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 from hanmo.core.errors import UserError
 
@@ -19,11 +20,14 @@ class How:
         precision: of torch: "fp32", "bf16" (weights and products; its probabilities differ in the
             third digit), or "auto": bf16 where this machine gains by it.
         batch_tokens: pieces of one forward pass, padding included; default: the engine's own.
+        shared: folder → its engine, for several kinds of answers of one model; default: each loads
+            its own. The first one opened must have the heads of all.
     """
 
     engine: EngineName = "torch"
     precision: Precision = "fp32"
     batch_tokens: int | None = None
+    shared: dict[Path, Any] | None = dataclasses.field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.batch_tokens is not None and self.batch_tokens < 1:

@@ -3,14 +3,11 @@
 import dataclasses
 from pathlib import Path
 
-from torch import nn
-
 from hanmo.core.errors import UserError
 from hanmo.model.checkpoint import CONFIG, load_masked_lm, read_extra
 from hanmo.model.config import EncoderConfig, read_config
-from hanmo.model.masked_lm import MaskedLm
 from hanmo.model.mlm_head import judge_model
-from hanmo.predict._engine import open_engine
+from hanmo.predict._engine import PIECES, Network, open_engine
 from hanmo.predict._forward import Forward
 from hanmo.predict._how import How
 from hanmo.text.tokenizer import Tokenizer
@@ -37,33 +34,34 @@ def open_masked_lm(folder: Path, how: How, *, pieces: bool) -> Opened:
         UserError: no such folder, no MLM head, or one that was never trained.
     """
     config = read_config(folder / CONFIG)
-
-    def build() -> nn.Module:
-        model = load_masked_lm(folder, dropout=0.0)
-        if pieces:
-            require_trained_head(model, folder)
-        return model
-
-    # Before the vocabulary: what is no model folder at all says so first.
     layers = {name: tuple(tags) for name, tags in read_extra(folder).get("layers", {}).items()}
     tokenizer = open_tokenizer(folder, config.vocab_size)
-    engine = open_engine(how, folder, build, pad_id=tokenizer.pad_id)
+    engine = open_engine(how, folder, lambda: masked_lm_network(folder), pad_id=tokenizer.pad_id)
+    if pieces and PIECES not in engine.heads:
+        why = engine.lacks.get(PIECES, "its export does not give it")
+        raise UserError(f"{folder}: no masked-LM head to ask: {why}")
     return Opened(config, tokenizer, Forward(engine, layers))
 
 
-def require_trained_head(model: MaskedLm, folder: Path) -> None:
-    """Refuse an MLM head as initialised: published models were saved with such (facts/09 no. 5).
+def masked_lm_network(folder: Path) -> Network:
+    """Load a masked language model with its label heads.
+
+    A head as initialised does not count: published models were saved with such, and fill masks
+    with noise (facts/09 no. 5); labels beside it may be trained all the same.
 
     Raises:
-        UserError: the head was never trained; says how that was judged.
+        UserError: no such folder, or no MLM head.
     """
+    model = load_masked_lm(folder, dropout=0.0).eval()
     found = judge_model(model.cls)
-    if not found.trained:
-        raise UserError(
-            f"{folder}: its masked-LM head was never trained ({'; '.join(found.reasons)}), as in "
-            "several published models; its answers would be noise; train it with hanmo pretrain "
-            f"--init {folder}"
-        )
+    if found.trained:
+        return Network(model, (PIECES, *model.layers))
+    lacks = {
+        PIECES: f"its masked-LM head was never trained ({'; '.join(found.reasons)}), as in several "
+        "published models; its answers would be noise; train it with hanmo pretrain --init "
+        f"{folder}"
+    }
+    return Network(model, tuple(model.layers), lacks)
 
 
 def open_tokenizer(folder: Path, vocab_size: int) -> Tokenizer:

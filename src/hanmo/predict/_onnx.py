@@ -14,14 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from hanmo.core.artifact import checked
 from hanmo.core.errors import MissingLibraryError, UserError
 from hanmo.core.log import say
 from hanmo.data.ragged import Array, Corrupted
 from hanmo.model.checkpoint import WEIGHT_FILES
-from hanmo.predict._engine import PIECES, Engine, Reduce, Torch
+from hanmo.predict._engine import PIECES, Engine, Network, Reduce, Torch, layer_head
 from hanmo.predict._how import How
 from hanmo.tasks.batches import map_batches
 
@@ -52,7 +51,7 @@ def open_best(folder: Path, how: How, pad_id: int) -> Engine:
     return Onnx(found[0], how, pad_id)
 
 
-def fastest(folder: Path, how: How, build: Callable[[], nn.Module], pad_id: int) -> Engine:
+def fastest(folder: Path, how: How, build: Callable[[], Network], pad_id: int) -> Engine:
     """Open all that a folder has, run each on the same pieces, and keep the fastest."""
     engines: list[Engine] = [Onnx(path, how, pad_id) for path in _found(folder)]
     if _has_weights(folder) or not engines:
@@ -97,7 +96,7 @@ def _seconds(engine: Engine) -> float:
     times = []
     for _ in range(1 + _TRIALS):
         begin = time.perf_counter()
-        engine.map(sequences)
+        engine.map(sequences, engine.heads[:1] or (layer_head(1),))
         times.append(time.perf_counter() - begin)
     return statistics.median(times[1:])
 
@@ -110,7 +109,8 @@ class Onnx:
         self._session, self._options = _session(path)
         meta = _meta(self._session, path)
         self.max_length = int(meta["max_length"])
-        self._heads: tuple[str, ...] = tuple(meta["heads"])
+        self.heads: tuple[str, ...] = tuple(meta["heads"])
+        self.lacks: Mapping[str, str] = {}
         self._path, self._pad_id = path, pad_id
         self._budget = how.batch_tokens or _TOKENS
         self._given = {one.name for one in self._session.get_outputs()}
@@ -121,8 +121,7 @@ class Onnx:
         heads: Sequence[str] | None = None,
         reduce: Reduce | None = None,
     ) -> dict[str, Array]:
-        wanted = [name for name in self._heads if name != PIECES] if heads is None else list(heads)
-        wanted = wanted or [min(self._given)]  # an encoder alone, in a trial
+        wanted = [name for name in self.heads if name != PIECES] if heads is None else list(heads)
         lacking = [name for name in wanted if name not in self._given]
         if lacking:
             raise UserError(

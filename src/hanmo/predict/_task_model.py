@@ -11,13 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import numpy as np
+import torch
 
 from hanmo.core.errors import UserError
-from hanmo.data.ragged import Array
+from hanmo.data.batches import collate
+from hanmo.data.ragged import Array, Corrupted, join
 from hanmo.model.checkpoint import CONFIG, load_into, random_encoder, read_extra
 from hanmo.model.config import EncoderConfig, read_config
-from hanmo.predict._engine import Engine, open_engine
+from hanmo.model.trainable import Batch
+from hanmo.predict._engine import Engine, Network, open_engine
 from hanmo.predict._how import How
 from hanmo.predict._masks import require_length, require_text
 from hanmo.predict._model import describe, open_tokenizer
@@ -35,6 +38,8 @@ ASKED_BY: Mapping[str, str] = {
 }
 # Answers that are among the names of labels, and those that are found in windows.
 _LABELLED, _IN_WINDOWS = frozenset({"label", "tags"}), frozenset({"tags", "text"})
+# Positions at which a sequence is asked, in trials: a multiple of what any kind of task asks at.
+N_ASKED = 5
 # Long enough to hold any text whole, so that one that is too long shows how long it is.
 _ANY = 1 << 30
 _CUT = "shorten it, or let it be cut with --cut"
@@ -149,8 +154,8 @@ def open_task_model(folder: Path, how: How, *, answers: str, default_kind: str) 
     return TaskModel(kind, task, tokenizer, engine, fields)
 
 
-def load_task_network(folder: Path, *, answers: str, default_kind: str) -> nn.Module:
-    """Load the network of a fine-tuned model, in evaluation mode.
+def task_network(folder: Path, *, answers: str, default_kind: str) -> Network:
+    """Load the network of a fine-tuned model.
 
     Raises:
         UserError: as `open_task_model`.
@@ -160,14 +165,23 @@ def load_task_network(folder: Path, *, answers: str, default_kind: str) -> nn.Mo
     return _network(folder, kind, _task(folder, kind, config), config)
 
 
-def _network(folder: Path, kind: Kind, task: Task, config: EncoderConfig) -> nn.Module:
+def _network(folder: Path, kind: Kind, task: Task, config: EncoderConfig) -> Network:
     model, _ = kind.build(random_encoder(config, seed=0), task, weights={}, seed=0)
     fresh = load_into(model, folder).fresh
     if fresh:
         raise UserError(
             f"{folder}: holds {describe(folder)}, not {', '.join(fresh)}; {_needed(kind.answers)}"
         )
-    return model.eval()
+    return Network(model.eval(), _heads(model))
+
+
+def _heads(model: Any) -> tuple[str, ...]:
+    """Return the names of a model's scores, by running it."""
+    ids = np.arange(2 * N_ASKED, dtype=np.int32)
+    sequence = Corrupted({"input_ids": ids}, np.arange(N_ASKED), {})
+    arrays = collate(join([sequence]), max_length=len(ids), pad_id=0, pack=False)
+    with torch.inference_mode():
+        return tuple(model.outputs(Batch.from_arrays(arrays)).logits)
 
 
 def _kind(folder: Path, answers: str, default: str) -> Kind:

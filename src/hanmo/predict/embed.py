@@ -15,18 +15,17 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hanmo.core.errors import UserError
 from hanmo.data.ragged import Corrupted
-from hanmo.model.checkpoint import CONFIG, load_encoder
+from hanmo.model.checkpoint import CONFIG
 from hanmo.model.config import read_config
-from hanmo.model.encoder import Encoder
-from hanmo.model.trainable import Batch, Outputs
 from hanmo.predict._engine import Engine, layer_head, open_engine
 from hanmo.predict._how import DEFAULT, How
 from hanmo.predict._masks import require_length, require_text
 from hanmo.predict._model import open_tokenizer
+from hanmo.predict._networks import bare_network
 from hanmo.predict._predictor import TEXT, Answer, Predictor, Row
 from hanmo.text.tokenizer import Tokenizer
 
@@ -72,12 +71,7 @@ class Predict:
             )
         heads = tuple(layer_head(depth - back) for back in range(self.last_layers))
         tokenizer = open_tokenizer(folder, config.vocab_size)
-        engine = open_engine(
-            how,
-            folder,
-            lambda: LayerOutputs(load_encoder(folder, dropout=0.0), self.last_layers),
-            pad_id=tokenizer.pad_id,
-        )
+        engine = open_engine(how, folder, lambda: bare_network(folder), pad_id=tokenizer.pad_id)
         embedder = _Embedder(tokenizer, engine, heads, self)
         return Predictor(
             fields=(TEXT,),
@@ -88,31 +82,6 @@ class Predict:
             rows=_rows,
             engine=engine.name,
         )
-
-
-class LayerOutputs(nn.Module):
-    """An encoder that gives its last layers' outputs at the asked positions."""
-
-    architecture = "BertModel"
-
-    def __init__(self, encoder: Encoder, last: int) -> None:
-        super().__init__()
-        self.bert = encoder
-        depth = encoder.config.num_hidden_layers
-        self._between = range(depth - last + 1, depth)  # those before the last one
-
-    @property
-    def encoder(self) -> Encoder:
-        """All of it."""
-        return self.bert
-
-    def outputs(self, batch: Batch) -> Outputs:
-        """Encode: layer → [M, H]."""
-        with self.bert.watching(hidden=self._between) as seen:
-            last = self.bert(*batch.inputs, batch.positions, batch.layout)  # [M, H]
-        asked = batch.layout.among_real(batch.positions)
-        found = {layer_head(n): seen.hidden[n].index_select(0, asked) for n in self._between}
-        return Outputs(last, {**found, layer_head(self.bert.config.num_hidden_layers): last})
 
 
 @dataclass(frozen=True, slots=True)
