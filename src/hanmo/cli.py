@@ -45,6 +45,7 @@ _ROAD = (
     "sizes",
     "predict",
     "export",
+    "serve",
     "prune",
 )
 _MENDABLE = (

@@ -85,7 +85,7 @@ def test_every_family(tmp_path: Path, name: str) -> None:
     save_model(tmp_path / "model", model, tokenizer=tokenizer())
     network, asked_by = network_of(tmp_path / "model")
     assert network.heads == (PIECES, *sorted(TAGSETS))
-    assert asked_by == ("fill-mask", "tags")
+    assert asked_by == ("fill-mask", "tags", "embed")
     layers = tuple(layer_head(n + 1) for n in range(network.depth))
     onnx.write(network, tmp_path / "model.onnx")
     engine = Onnx(tmp_path / "model.onnx", DEFAULT, 0)
@@ -104,12 +104,12 @@ def test_an_untrained_head_is_left_out_and_an_encoder_alone_has_its_layers(tmp_p
     nn.init.zeros_(model.cls.predictions.bias)
     save_model(tmp_path / "model", model, tokenizer=tokenizer())
     network, asked_by = network_of(tmp_path / "model")
-    assert (network.heads, asked_by) == (("pos",), ("tags",))
+    assert (network.heads, asked_by) == (("pos",), ("tags", "embed"))
     from hanmo.predict._networks import Bare
 
     save_model(tmp_path / "bare", Bare(model.encoder), tokenizer=tokenizer())
     bare, asked_by = network_of(tmp_path / "bare")
-    assert (bare.heads, asked_by) == ((), ())
+    assert (bare.heads, asked_by) == ((), ("embed",))
     onnx.write(bare, tmp_path / "model.onnx")
     engine = Onnx(tmp_path / "model.onnx", DEFAULT, 0)
     ids = [np.arange(6, 20, dtype=np.int32)]

@@ -32,7 +32,6 @@ _TEXTS = 64  # of the comparison
 _LONGEST = 128  # pieces of one
 _FP32_LIMIT = 1e-3  # of the scores' deviation: more is a mistake of the export, not of rounding
 LEAST = 5  # pieces of an input that is compared
-ALWAYS = ("embed",)  # kinds of answers that any encoder gives
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,7 @@ def _export(config: Config, folder: Path) -> dict[str, Any]:
         compared[path.name] = {name: onnx.told(one) for name, one in found.items()}
     return {
         "heads": list(network.heads),
-        "asked_by": [*asked_by, *ALWAYS],
+        "asked_by": list(asked_by),
         "megabytes": {path.name: round(path.stat().st_size / 1e6, 1) for path in _files(folder)},
         "compared": compared,
     }

@@ -6,11 +6,12 @@ asked_by                  # ("fill-mask", "tags")
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import nn
 
+from hanmo.core.files import parsed
 from hanmo.model.checkpoint import CONFIG, load_encoder, read_extra, read_weights
 from hanmo.model.encoder import Encoder
 from hanmo.model.trainable import Batch, Outputs
@@ -19,6 +20,8 @@ from hanmo.predict._model import masked_lm_network
 from hanmo.predict._task_model import ASKED_BY, task_network
 from hanmo.tasks.kind import load_kind
 
+ALWAYS = ("embed",)  # kinds of answers that any encoder gives
+REPORT = "export.json"  # what hanmo export says of a folder
 _MLM = "cls.predictions."
 # Ends of transformers' class names → the kind that such a folder is asked by, if it names none.
 _KINDS: Mapping[str, str] = {
@@ -51,28 +54,49 @@ def network_of(folder: Path) -> tuple[Network, tuple[str, ...]]:
     """Open the network of a folder.
 
     Returns:
-        It, and the kinds of answers that its heads give; any encoder can be embedded besides.
+        It, and the kinds of answers that it gives.
 
     Raises:
         UserError: no model folder, or weights that do not fit it.
     """
-    extra = read_extra(folder)
-    raw = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    stated = str((raw.get("architectures") or [""])[0])
-    kind = extra.get("kind") or next(
-        (kind for end, kind in _KINDS.items() if stated.endswith(end)), None
-    )
+    kind = _task_kind(folder)
     if kind is not None:
-        answers = load_kind(kind, extra.get("options")).answers
+        answers = load_kind(kind, read_extra(folder).get("options")).answers
         network = task_network(folder, answers=answers, default_kind=kind)
-        return network, (ASKED_BY[answers],)
+        return network, (ASKED_BY[answers], *ALWAYS)
     if not any(name.startswith(_MLM) for name in read_weights(folder)):
-        return bare_network(folder), ()
+        return bare_network(folder), ALWAYS
     masked = masked_lm_network(folder)
-    fills = ("fill-mask",) if PIECES in masked.heads else ()
-    return masked, (*fills, *(("tags",) if set(masked.heads) - {PIECES} else ()))
+    return masked, (*_asked_by(masked.heads), *ALWAYS)
+
+
+def kinds_of(folder: Path) -> tuple[str, ...]:
+    """Return the kinds of answers that a folder gives; of a network its heads decide.
+
+    Raises:
+        UserError: as `network_of`.
+    """
+    report = folder / REPORT
+    if report.is_file():  # an export, perhaps without torch's weights
+        return tuple(parsed(report)["asked_by"])
+    return network_of(folder)[1]
 
 
 def bare_network(folder: Path) -> Network:
     """Open a folder's encoder alone."""
     return Network(Bare(load_encoder(folder, dropout=0.0)).eval(), ())
+
+
+def _task_kind(folder: Path) -> str | None:
+    """Return the kind of task that a folder was fine-tuned by, or looks like."""
+    extra = read_extra(folder)
+    raw = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    stated = str((raw.get("architectures") or [""])[0])
+    looks = next((kind for end, kind in _KINDS.items() if stated.endswith(end)), None)
+    kind: str | None = extra.get("kind") or looks
+    return kind
+
+
+def _asked_by(heads: Sequence[str]) -> tuple[str, ...]:
+    fills = ("fill-mask",) if PIECES in heads else ()
+    return (*fills, *(("tags",) if set(heads) - {PIECES} else ()))

@@ -177,7 +177,7 @@ def _network(folder: Path, kind: Kind, task: Task, config: EncoderConfig) -> Net
 
 def _heads(model: Any) -> tuple[str, ...]:
     """Return the names of a model's scores, by running it."""
-    ids = np.arange(2 * N_ASKED, dtype=np.int32)
+    ids = np.zeros(N_ASKED, dtype=np.int32)
     sequence = Corrupted({"input_ids": ids}, np.arange(N_ASKED), {})
     arrays = collate(join([sequence]), max_length=len(ids), pad_id=0, pack=False)
     with torch.inference_mode():

@@ -11,7 +11,7 @@ scripts have no mode for it (facts/01).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,8 @@ class Predict:
     """
 
     mask_words: bool = False
-    annotator: str = "crf"
+    # No option of a server's requests: it may name a file with code.
+    annotator: str = field(default="crf", metadata={"served": False})
 
     def load(self, folder: Path, *, top_k: int = 5, how: How = DEFAULT) -> Predictor:
         """Open a model with label heads.
