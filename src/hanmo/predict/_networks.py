@@ -13,10 +13,12 @@ from torch import nn
 
 from hanmo.core.files import parsed
 from hanmo.model.checkpoint import CONFIG, load_encoder, read_extra, read_weights
+from hanmo.model.config import read_config
 from hanmo.model.encoder import Encoder
 from hanmo.model.trainable import Batch, Outputs
-from hanmo.predict._engine import PIECES, Network
-from hanmo.predict._model import masked_lm_network
+from hanmo.predict._engine import PIECES, Network, open_engine
+from hanmo.predict._how import How
+from hanmo.predict._model import masked_lm_network, open_tokenizer
 from hanmo.predict._task_model import ASKED_BY, task_network
 from hanmo.tasks.kind import load_kind
 
@@ -70,16 +72,22 @@ def network_of(folder: Path) -> tuple[Network, tuple[str, ...]]:
     return masked, (*_asked_by(masked.heads), *ALWAYS)
 
 
-def kinds_of(folder: Path) -> tuple[str, ...]:
-    """Return the kinds of answers that a folder gives; of a network its heads decide.
+def open_shared(folder: Path, how: How) -> tuple[str, ...]:
+    """Load a folder's engine into what `how` shares.
+
+    Returns:
+        The kinds of answers that it gives; `embed`, which any engine can be asked, comes last.
 
     Raises:
-        UserError: as `network_of`.
+        UserError: as `network_of`, or no file for the engine that `how` names.
     """
     report = folder / REPORT
     if report.is_file():  # an export, perhaps without torch's weights
-        return tuple(parsed(report)["asked_by"])
-    return network_of(folder)[1]
+        return tuple(parsed(report)["asked_by"])  # the first of them opens it
+    network, kinds = network_of(folder)
+    tokenizer = open_tokenizer(folder, read_config(folder / CONFIG).vocab_size)
+    open_engine(how, folder, lambda: network, pad_id=tokenizer.pad_id)
+    return kinds
 
 
 def bare_network(folder: Path) -> Network:

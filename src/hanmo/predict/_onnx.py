@@ -5,6 +5,8 @@ A file's metadata say which scores it gives; only what leads to those that are a
 Shapes: B rows, L length, M asked positions.
 """
 
+import copy
+import dataclasses
 import json
 import statistics
 import time
@@ -21,8 +23,9 @@ from hanmo.core.log import say
 from hanmo.data.ragged import Array, Corrupted
 from hanmo.model.checkpoint import WEIGHT_FILES
 from hanmo.predict._engine import PIECES, Engine, Network, Reduce, Torch, layer_head
-from hanmo.predict._how import How
+from hanmo.predict._how import How, Precision
 from hanmo.tasks.batches import map_batches
+from hanmo.train.devices import prepare
 
 # Files of an export, the fastest first, and what they are called.
 FILES: Mapping[str, str] = {"model.int8.onnx": "onnx int8", "model.onnx": "onnx fp32"}
@@ -55,7 +58,11 @@ def fastest(folder: Path, how: How, build: Callable[[], Network], pad_id: int) -
     """Open all that a folder has, run each on the same pieces, and keep the fastest."""
     engines: list[Engine] = [Onnx(path, how, pad_id) for path in _found(folder)]
     if _has_weights(folder) or not engines:
-        engines.append(Torch(build(), how, pad_id))
+        network = build()
+        for precision in _precisions(how):
+            # A copy: one precision must not round the weights of another.
+            own = dataclasses.replace(network, module=copy.deepcopy(network.module))
+            engines.append(Torch(own, dataclasses.replace(how, precision=precision), pad_id))
     if len(engines) == 1:
         return engines[0]
     seconds = {engine.name: _seconds(engine) for engine in engines}
@@ -63,6 +70,13 @@ def fastest(folder: Path, how: How, build: Callable[[], Network], pad_id: int) -
     told = ", ".join(f"{name} {1000 * value:.1f} ms" for name, value in seconds.items())
     say(f"engine: {best.name} is the fastest here ({told})")
     return best
+
+
+def _precisions(how: How) -> tuple[Precision, ...]:
+    """Return the precisions that torch may have; bf16 where it can be expected to gain."""
+    if how.precision != "auto":
+        return (how.precision,)
+    return ("fp32", "bf16") if prepare("auto").precision == "bf16" else ("fp32",)
 
 
 def refuse_without_weights(folder: Path) -> None:

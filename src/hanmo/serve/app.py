@@ -31,7 +31,7 @@ from hanmo.serve.metrics import Metrics
 from hanmo.serve.models import Key, Served, open_models
 from hanmo.serve.problems import Problem
 
-_ASIDE = 4_000  # characters from which reading texts may not hold up other requests
+_ASIDE = 500  # characters from which reading texts may not hold up other requests
 _SCHEMA = "Input"  # how the names of schemas of inputs end
 _CODES: Mapping[int, str] = {404: "not_found", 405: "method_not_allowed"}
 _FAILURES: dict[int | str, dict[str, Any]] = {

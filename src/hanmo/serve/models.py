@@ -15,7 +15,7 @@ from hanmo.core.errors import UserError
 from hanmo.core.flags import Flag, flags_of
 from hanmo.model.checkpoint import CONFIG, read_extra
 from hanmo.predict._how import How
-from hanmo.predict._networks import kinds_of
+from hanmo.predict._networks import open_shared
 from hanmo.predict._predictor import Predictor
 from hanmo.serve.batcher import Asked
 
@@ -130,7 +130,7 @@ def open_models(named: Mapping[str, Path], how: How) -> dict[str, Served]:
     for name, folder in named.items():
         own = dataclasses.replace(how, shared={})
         asked: dict[str, Asked] = {}
-        for kind in kinds_of(folder):  # embed comes last: it takes what the others opened
+        for kind in open_shared(folder, own):
             asked[kind] = Asked(name, kind, load(folder, kind, own))
         engine = next(iter(asked.values())).predictor.engine
         served[name] = Served(name, folder, own, asked, engine)
