@@ -7,6 +7,8 @@ both sides take turns, and medians are compared. hanmo is what `hanmo sizes` mea
 both have bf16 weights. Beside the speed-ups stand MiniRBT's published ones and what the operations
 alone would give.
 
+From text to answer, beside transformers' pipelines: bench/pipelines.py.
+
     python bench/inference.py [--length 128 512] [--batch 1 32] [--threads 1 2] [--rounds 5]
 """
 
