@@ -48,7 +48,7 @@ def main() -> None:
             for task in ("classify", "fill-mask"):
                 sides = _sides(folders, task, threads)
                 for batch in options.batch:
-                    _case(sides, task, threads, batch, long, options.rounds)
+                    _case(sides, task, threads, batch, texts=long, rounds=options.rounds)
             if options.file:
                 _whole(_sides(folders, "classify", threads), threads, short)
     print(f"load after {os.getloadavg()[0]:.2f}")
@@ -141,7 +141,7 @@ def _sides(folders: Any, task: str, threads: int) -> dict[str, Callable[[Sequenc
     return sides
 
 
-def _case(sides: Any, task: str, threads: int, batch: int, texts: Any, rounds: int) -> None:
+def _case(sides: Any, task: str, threads: int, batch: int, *, texts: Any, rounds: int) -> None:
     names = ["transformers", *ENGINES]
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(rounds + 1):
