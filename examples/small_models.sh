@@ -29,7 +29,7 @@ teacher=${TEACHER:-$out/small/teacher}
 # weights (docs/log.md).
 common="--optimizer adamw-torch --dropout 0 --save-every 250 --log-every 50 --resume $threads"
 [ -n "${TEACHER:-}" ] || $hanmo pretrain "$out/shards" --objective lert --size small \
-  --steps 18000 --phases 13500x128x32 4500x512x8@3e-4 --learning-rate 6e-4 --out "$teacher" $common
+  --steps 18800 --max-length 128 --batch-size 32 --learning-rate 6e-4 --out "$teacher" $common
 
 on_text="$out/shards --steps $steps --max-length 128 --batch-size 32 $common"
 $hanmo prune "$teacher" --layers 0,1,2 --out "$out/small/cut-3"
@@ -67,7 +67,9 @@ done
 for one in "${examples[@]}"; do
   task=${one%=*} limit=()
   [ "$task" = "$one" ] || limit=(--limit-train "${one#*=}")
-  common=(--tasks "$task" "${limit[@]}" --data "$data" --seeds "$seeds" --workers "$workers" $threads)
+  # As long as the sequences of pre-training: positions beyond them have learnt nothing.
+  common=(--tasks "$task" "${limit[@]}" --max-length 128 --data "$data" --seeds "$seeds")
+  common+=(--workers "$workers" $threads)
   $hanmo evaluate --models "teacher=$teacher" "${common[@]}" --save-model --out "$out/small/runs"
   $hanmo evaluate --models "${models[@]}" "${common[@]}" --out "$out/small/runs"
   $hanmo evaluate --models "task-4=$out/small/distilled-4" "${common[@]}" --method distill \
