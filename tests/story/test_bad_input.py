@@ -517,8 +517,8 @@ def test_predict(road: Road, tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
     bad(road.model, "tags", "我[MASK]", parts=("label",))
     bad(road.model, "classify", "我", parts=("classif",))
     bad(tmp_path / "none", "fill-mask", "我[MASK]", parts=("none", "no such file"))
-    path = _written(tmp_path / "a.txt", "我[MASK]\n".encode() + b"\xff\n")
-    bad(road.model, "fill-mask", "--file", path, parts=("a.txt:2: not UTF-8", "byte"))
+    path = _written(tmp_path / "a.txt", b"\xff\n" + "我[MASK]\n".encode())
+    bad(road.model, "fill-mask", "--file", path, parts=("a.txt:1: not UTF-8", "byte"))
     bad(road.model, "fill-mask", "--file", tmp_path / "no.txt", parts=("no.txt: no such file",))
 
 
@@ -552,6 +552,8 @@ def _takes(command: str, folder: Path, road: Road, out: Path) -> list[object] | 
         "teach": ["teach", folder, "--teacher", road.model, "--hidden", 1, "--out", out],
         "prune": ["prune", folder, "--layers", 0, "--out", out],
         "sizes": ["sizes", folder, "--out", out.with_suffix(".md")],
+        "export": ["export", folder, "--out", out],
+        "serve": ["serve", folder, "--port", 0],
     }
     return lines.get(command)
 
@@ -570,6 +572,8 @@ WANTED = {
     "teach": "shards",
     "prune": "model",
     "sizes": "model",
+    "export": "model",
+    "serve": "model",
 }
 ALSO = {("inspect", "corpus"), ("inspect", "sentences")}
 

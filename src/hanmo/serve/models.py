@@ -158,7 +158,10 @@ def named(models: Sequence[str]) -> dict[str, Path]:
                 f"{given}: {found[name]} is named {name} too; name them, as in other={folder}"
             )
         if not (folder / CONFIG).is_file():
-            raise UserError(f"{folder}: no model folder (no {CONFIG} there)")
+            raise UserError(
+                f"{folder}: no model folder (no {CONFIG} there); expected one that hanmo pretrain, "
+                "finetune or export made, or Hugging Face's"
+            )
         found[name] = folder
     return found
 
