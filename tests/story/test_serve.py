@@ -127,6 +127,7 @@ BAD: list[tuple[str, Any, int, str, str]] = [
     ("lert/fill-mask", {"inputs": [MASKED] * 129}, 422, "invalid_request", "at most 128"),
     ("lert/fill-mask", {"inputs": [MASKED], "top_k": 51}, 422, "invalid_request", "top_k"),
     ("lert/fill-mask", {"inputs": [MASKED], "beam": 0}, 422, "bad_option", "--beam"),
+    ("lert/embed", {"inputs": [TEXT], "last_layers": 9}, 422, "bad_option", "has 2 layers"),
     ("lert/fill-mask", {"inputs": [MASKED], "beem": 1}, 422, "invalid_request", "beem"),
     ("lert/fill-mask", {"inputs": [3]}, 422, "invalid_request", "inputs.0"),
     ("lert/fill-mask", {"inputs": [{"txt": "x"}]}, 422, "invalid_request", "inputs.0"),

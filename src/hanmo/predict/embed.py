@@ -66,8 +66,8 @@ class Predict:
         depth = config.num_hidden_layers
         if not 1 <= self.last_layers <= depth:
             raise UserError(
-                f"--last-layers: got {self.last_layers}; {folder} has {depth} layers: expected 1 "
-                f"to {depth}"
+                f"--last-layers: got {self.last_layers}; this model has {depth} layers: expected "
+                f"1 to {depth}"
             )
         heads = tuple(layer_head(depth - back) for back in range(self.last_layers))
         tokenizer = open_tokenizer(folder, config.vocab_size)

@@ -177,7 +177,9 @@ async def _asked(model: Served, key: Key, batcher: Batcher) -> Asked:
         try:
             found = await batcher.aside(lambda: model.load(key))
         except UserError as error:
-            raise Problem(422, "bad_option", str(error)) from None
+            # Messages for people at the machine may name the folder; clients know the model's name.
+            message = str(error).replace(str(model.folder), model.name)
+            raise Problem(422, "bad_option", message) from None
         model.keep(key, found)
     return found
 
