@@ -23,15 +23,13 @@ from hanmo.core.artifact import building
 from hanmo.core.errors import UserError
 from hanmo.core.files import parsed, read_lines, write_json
 from hanmo.core.log import say
+from hanmo.predict._how import INT8, ONNX, REPORT
 
 KIND = "exported model"
-REPORT = "export.json"
 BEGINS_ANEW = True  # after it was stopped
-_ONNX, _INT8 = "model.onnx", "model.int8.onnx"
 _TEXTS = 64  # of the comparison
 _LONGEST = 128  # pieces of one
 _FP32_LIMIT = 1e-3  # of the scores' deviation: more is a mistake of the export, not of rounding
-LEAST = 5  # pieces of an input that is compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +87,15 @@ def _export(config: Config, folder: Path) -> dict[str, Any]:
     from hanmo.predict._engine import Torch, layer_head
     from hanmo.predict._how import DEFAULT
     from hanmo.predict._networks import network_of
+    from hanmo.predict._task_model import N_ASKED
     from hanmo.text.tokenizer import Tokenizer
 
     network, asked_by = network_of(config.model)
     tokenizer = Tokenizer.load(config.model)
     say(f"export: {config.model}: {', '.join(network.heads) or 'an encoder alone'}")
-    onnx.write(network, folder / _ONNX)
+    onnx.write(network, folder / ONNX)
     if config.int8:
-        onnx.quantize(folder / _ONNX, folder / _INT8)
+        onnx.quantize(folder / ONNX, folder / INT8)
     shutil.copyfile(config.model / CONFIG, folder / CONFIG)
     tokenizer.save(folder)
     if not config.without_weights:
@@ -105,13 +104,13 @@ def _export(config: Config, folder: Path) -> dict[str, Any]:
                 shutil.copyfile(path, folder / path.name)
     # Last, on what is there to stay: what was written is what is compared.
     reference = Torch(network, DEFAULT, tokenizer.pad_id)
-    sequences = _sequences(tokenizer, reference.max_length)
+    sequences = _sequences(tokenizer, N_ASKED, reference.max_length)
     heads = network.heads or (layer_head(network.depth),)
     compared = {}
     for path in sorted(folder.glob("*.onnx"), reverse=True):
         engine = _onnx.Onnx(path, DEFAULT, tokenizer.pad_id)
         found = onnx.compare(reference, engine, sequences, heads)
-        if path.name == _ONNX:
+        if path.name == ONNX:
             _check(found, config.model)
         compared[path.name] = {name: onnx.told(one) for name, one in found.items()}
     return {
@@ -126,7 +125,7 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if path.suffix in (".onnx", ".safetensors")]
 
 
-def _sequences(tokenizer: Any, longest: int) -> list[Any]:
+def _sequences(tokenizer: Any, shortest: int, longest: int) -> list[Any]:
     """Turn lines of the package's own texts into inputs."""
     room = min(longest, _LONGEST) - 2
     lines = [line for path in samples.text_files() for _, line in read_lines(path) if line.strip()]
@@ -135,7 +134,8 @@ def _sequences(tokenizer: Any, longest: int) -> list[Any]:
     for line in lines[::step][:_TEXTS]:
         pieces = tokenizer.encode(line).ids[:room]
         ids = np.array([tokenizer.cls_id, *pieces, tokenizer.sep_id], np.int32)
-        found.append(np.pad(ids, (0, max(0, LEAST - len(ids))), constant_values=tokenizer.sep_id))
+        lacking = max(0, shortest - len(ids))
+        found.append(np.pad(ids, (0, lacking), constant_values=tokenizer.sep_id))
     return found
 
 

@@ -24,6 +24,7 @@ from typing import Any
 from hanmo.core.errors import MissingLibraryError, UserError
 from hanmo.core.log import say
 from hanmo.predict._how import EngineName, How, Precision
+from hanmo.serve.limits import DEFAULT, Limits
 
 BEGINS_ANEW = True  # after it was stopped
 _TOKEN = "HANMO_TOKEN"
@@ -63,13 +64,13 @@ class Config:
     precision: Precision = "auto"
     batch_tokens: int = 2048
     threads: int | None = None
-    body_bytes: int = 1 << 20
-    inputs: int = 128
-    characters: int = 20_000
-    work: int = 131_072
-    waiting: int = 262_144
-    requests: int = 512
-    seconds: float = 30.0
+    body_bytes: int = DEFAULT.body_bytes
+    inputs: int = DEFAULT.inputs
+    characters: int = DEFAULT.characters
+    work: int = DEFAULT.work
+    waiting: int = DEFAULT.waiting
+    requests: int = DEFAULT.requests
+    seconds: float = DEFAULT.seconds
     drain: float = 1.0
     token_file: Path | None = None
     origins: list[str] | None = None
@@ -90,7 +91,6 @@ def run(config: Config) -> None:
 
     from hanmo.serve import models
     from hanmo.serve.app import Settings, make_server
-    from hanmo.serve.limits import Limits
     from hanmo.train.devices import prepare
 
     limits = Limits(

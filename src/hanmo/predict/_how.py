@@ -9,6 +9,9 @@ from hanmo.core.errors import UserError
 EngineName: TypeAlias = Literal["torch", "onnx", "auto"]
 Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
 
+# Files of `hanmo export`: the graphs, and what is said of them.
+ONNX, INT8, REPORT = "model.onnx", "model.int8.onnx", "export.json"
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class How:

@@ -2,7 +2,7 @@
 
 network, asked_by = network_of(Path("work/lert"))
 network.heads             # ("pieces", "pos", "ner", "dep")
-asked_by                  # ("fill-mask", "tags")
+asked_by                  # ("fill-mask", "tags", "embed")
 """
 
 import json
@@ -17,13 +17,12 @@ from hanmo.model.config import read_config
 from hanmo.model.encoder import Encoder
 from hanmo.model.trainable import Batch, Outputs
 from hanmo.predict._engine import PIECES, Network, open_engine
-from hanmo.predict._how import How
+from hanmo.predict._how import REPORT, How
 from hanmo.predict._model import masked_lm_network, open_tokenizer
 from hanmo.predict._task_model import ASKED_BY, task_network
 from hanmo.tasks.kind import load_kind
 
 ALWAYS = ("embed",)  # kinds of answers that any encoder gives
-REPORT = "export.json"  # what hanmo export says of a folder
 _MLM = "cls.predictions."
 # Ends of transformers' class names → the kind that such a folder is asked by, if it names none.
 _KINDS: Mapping[str, str] = {

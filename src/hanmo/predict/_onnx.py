@@ -23,15 +23,15 @@ from hanmo.core.log import say
 from hanmo.data.ragged import Array, Corrupted
 from hanmo.model.checkpoint import WEIGHT_FILES
 from hanmo.predict._engine import PIECES, Engine, Network, Reduce, Torch, layer_head
-from hanmo.predict._how import How, Precision
+from hanmo.predict._how import INT8, ONNX, How, Precision
 from hanmo.tasks.batches import map_batches
 from hanmo.train.devices import prepare
 
 # Files of an export, the fastest first, and what they are called.
-FILES: Mapping[str, str] = {"model.int8.onnx": "onnx int8", "model.onnx": "onnx fp32"}
+FILES: Mapping[str, str] = {INT8: "onnx int8", ONNX: "onnx fp32"}
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "positions")
 META = "hanmo"
-# Pieces of a batch: more leave the cache (measured at 256 × 12 and 768 × 12: docs/results.md).
+# Pieces of a batch: more leave the cache (docs/log.md, 2026-11-27).
 _TOKENS = 1024
 # Its vectorised kernel is ten times slower than an addition and a normalisation by themselves.
 _SLOW = ["SkipLayerNormFusion"]
