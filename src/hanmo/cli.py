@@ -73,9 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _what_follows(name: str) -> str:
     """Say what the same command does after it was stopped; commands that begin anew say so."""
     module = sys.modules.get(f"{_COMMANDS}.{name.replace('-', '_')}")
-    if getattr(module, "BEGINS_ANEW", False):
-        return "the same command begins anew"
-    return "the same command continues where it was"
+    return str(getattr(module, "AFTER_STOP", "the same command continues where it was"))
 
 
 def _main(name: str, words: Sequence[str]) -> int:

@@ -43,10 +43,10 @@ class Config:
         out: Folder of the run; the model at the end, checkpoints and log meanwhile.
         steps: Length of training in optimiser steps; schedules refer to it.
         objective: Name of an objective, a dotted module, or a path to a .py file.
-        size: Shape: tiny, small, base, large, rbt3, rbt4, rbt6, rbtl3, rbt4-h312, minirbt-h256,
-            minirbt-h288, minirbt-h288-8heads, electra-tiny, electra-small, electra-small-ex,
-            electra-base, electra-large, albert-tiny, albert-small, albert-base, albert-large,
-            albert-xlarge, albert-xxlarge, or a path to a config.json.
+        size: Shape: tiny, lert-tiny, small, base, large, rbt3, rbt4, rbt6, rbtl3, rbt4-h312,
+            minirbt-h256, minirbt-h288, minirbt-h288-8heads, electra-tiny, electra-small,
+            electra-small-ex, electra-base, electra-large, albert-tiny, albert-small, albert-base,
+            albert-large, albert-xlarge, albert-xxlarge, or a path to a config.json.
         init: Model folder to start from (continued pre-training) instead of random weights.
         layers: Layers of `init` to start from, as in 0,1,2 (RBT3); by default all.
         dupe_factor: Corrupt each sequence in so many ways, in turn (static masking); by default

@@ -176,6 +176,7 @@ def _size(
     intermediate: int,
     *,
     embedding: int | None = None,
+    positions: int = 512,
     family: str = "bert",
     act: str = "gelu",
     dropout: float = 0.1,
@@ -186,6 +187,7 @@ def _size(
         num_attention_heads=heads,
         intermediate_size=intermediate,
         embedding_size=embedding,
+        max_position_embeddings=positions,
         model_type=family,
         hidden_act=act,
         hidden_dropout_prob=dropout,
@@ -200,6 +202,8 @@ _albert = functools.partial(_size, embedding=128, family="albert", act="gelu_new
 # name → shape; parameter counts with pooler in tests/unit/model/test_config.py.
 SIZES: Mapping[str, EncoderConfig] = {
     "tiny": _size(4, 256, 4, 1024),  # this project's own: minutes on two CPU cores
+    # This project's own, to be passed on; ELECTRA's layout has embeddings narrower than layers.
+    "lert-tiny": _size(4, 256, 4, 1024, embedding=128, positions=128, family="electra"),
     "small": _size(12, 256, 4, 1024),  # LERT-small (facts/01)
     "base": _size(12, 768, 12, 3072),  # BERT-wwm, RoBERTa-wwm-ext, LERT-base
     "large": _size(24, 1024, 16, 4096),  # RoBERTa-wwm-ext-large, LERT-large
