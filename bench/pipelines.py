@@ -1,9 +1,10 @@
-"""Prediction from text to answer: hanmo's engines beside transformers' pipelines in fp32.
+"""Prediction from text to answer: hanmo's engines beside transformers' pipelines in fp32 and bf16.
 
 A model of `--size` with random weights and a classifier, and one with a masked-LM head, saved once
 and opened by both sides. Texts are real, cut to `--length` pieces; each carries one [MASK] for
 fill-mask. Batches of 1 and 32, all sides in turns, medians compared. Then `--file` short texts as a
-whole: `predict` (batches by pieces) beside the pipeline by itself and in batches of 32.
+file: `hanmo predict --file --out` (batches by pieces), beside the pipeline as its documentation has
+it (a list of texts), and at its best: texts sorted by length, in batches of 8 to 256.
 
     python bench/pipelines.py VOCAB TEXTS [--size base] [--threads 1 2] [--file 10000]
 """
@@ -18,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+_BATCHES = (8, 32, 128, 256)  # of the peer
 ENGINES = {
     "torch-fp32": ("torch", "fp32"),
     "torch-bf16": ("torch", "bf16"),
@@ -38,10 +40,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--file", type=int, default=10_000)
+    parser.add_argument("--whole-rounds", type=int, default=3)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     print(f"{options.size}, length {options.length}, load before {os.getloadavg()[0]:.2f}")
     long, short = _texts(options.texts, options.length - 2), _short(options.texts, options)
+    if len(long) < max(options.batch) or len(short) < min(100, options.file):
+        raise SystemExit(f"{options.texts}: too few Chinese characters")
     with tempfile.TemporaryDirectory() as made:
         folders = _write(Path(made), options.vocab, options.size)
         for threads in options.threads:
@@ -50,7 +55,8 @@ def main() -> None:
                 for batch in options.batch:
                     _case(sides, task, threads, batch, texts=long, rounds=options.rounds)
             if options.file:
-                _whole(_sides(folders, "classify", threads), threads, short)
+                sides = _sides(folders, "classify", threads)
+                _whole(sides, folders, threads, short, rounds=options.whole_rounds, made=Path(made))
     print(f"load after {os.getloadavg()[0]:.2f}")
 
 
@@ -133,7 +139,14 @@ def _sides(folders: Any, task: str, threads: int) -> dict[str, Callable[[Sequenc
 
     sides: dict[str, Callable[[Sequence[str]], Any]] = {"transformers": peer}
     sides["transformers-1"] = lambda texts: pipe(list(texts), **options)
-    sides["transformers-32"] = lambda texts: pipe(list(texts), batch_size=32, **options)
+    for size in _BATCHES:
+        sides[f"transformers-{size}"] = lambda texts, size=size: pipe(
+            sorted(texts, key=len), batch_size=size, **options
+        )
+    halved = pipeline(
+        name, model=str(plain), tokenizer=AutoTokenizer.from_pretrained(plain), dtype=torch.bfloat16
+    )
+    sides["transformers-bf16"] = lambda texts: halved(list(texts), batch_size=len(texts), **options)
     made = registry.load("hanmo.predict", task).Predict
     for engine, (kind, precision) in ENGINES.items():
         how = How(engine=kind, precision=precision)
@@ -142,7 +155,7 @@ def _sides(folders: Any, task: str, threads: int) -> dict[str, Callable[[Sequenc
 
 
 def _case(sides: Any, task: str, threads: int, batch: int, *, texts: Any, rounds: int) -> None:
-    names = ["transformers", *ENGINES]
+    names = ["transformers", "transformers-bf16", *ENGINES]
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(rounds + 1):
         chosen = [texts[(turn * batch + n) % len(texts)] for n in range(batch)]
@@ -162,23 +175,52 @@ def _case(sides: Any, task: str, threads: int, batch: int, *, texts: Any, rounds
     )
 
 
-def _whole(sides: Any, threads: int, texts: Sequence[str]) -> None:
-    """Many short texts at once, as a file has them."""
-    seconds = {}
-    for name in ("transformers-1", "transformers-32", *ENGINES):
-        # The peer takes minutes; a tenth of the texts tells its speed.
-        part = texts[: len(texts) // 10] if name.startswith("transformers") else texts
-        sides[name](part[:64])
-        begin = time.perf_counter()
-        sides[name](part)
-        seconds[name] = (time.perf_counter() - begin) * len(texts) / len(part)
-    best = min(seconds["transformers-1"], seconds["transformers-32"])
+def _whole(
+    sides: Any, folders: Any, threads: int, texts: Sequence[str], *, rounds: int, made: Path
+) -> None:
+    """Many short texts as a file has them: medians of `rounds`, all sides in turns."""
+    peers = ["transformers-1", *(f"transformers-{size}" for size in _BATCHES)]
+    file = made / "short.txt"
+    file.write_text("\n".join(texts) + "\n", encoding="utf-8")
+    times: dict[str, list[float]] = {name: [] for name in (*peers, *ENGINES)}
+    for name in times:
+        sides[name](texts[:64])
+    for _ in range(rounds):
+        for name, taken in times.items():
+            # The peer takes minutes; a tenth of the texts, evenly taken, tells its speed.
+            part = texts[::10] if name in peers else texts
+            begin = time.perf_counter()
+            if name in peers:
+                sides[name](part)
+            else:
+                _command(folders["classify"][name], ENGINES[name], file, made / "answers.jsonl")
+            taken.append((time.perf_counter() - begin) * len(texts) / len(part))
+    seconds = {name: statistics.median(values) for name, values in times.items()}
+    best = min(seconds[name] for name in peers)
     told = " ".join(f"{name}={seconds['transformers-1'] / seconds[name]:.2f}x" for name in seconds)
     over = " ".join(f"{name}_over_best={best / seconds[name]:.2f}x" for name in ENGINES)
     print(
         f"RESULT task=file threads={threads} texts={len(texts)} "
         f"transformers_s={seconds['transformers-1']:.1f} {told} {over}",
         flush=True,
+    )
+
+
+def _command(folder: Path, engine: tuple[str, str], file: Path, out: Path) -> None:
+    """Answer a file as `hanmo predict` does, loading the model included."""
+    from hanmo.commands.predict import Config, run
+
+    kind, precision = engine
+    run(
+        Config(
+            model=folder,
+            kind="classify",
+            file=file,
+            out=out,
+            overwrite=True,
+            engine=kind,
+            precision=precision,
+        )
     )
 
 

@@ -118,6 +118,34 @@ def test_an_untrained_head_is_left_out_and_an_encoder_alone_has_its_layers(tmp_p
     assert set(onnx.compare(engine, engine, ids, (layer_head(2),))) == {layer_head(2)}
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_int8_takes_every_product_of_a_family(tmp_path: Path, name: str) -> None:
+    """Those of ALBERT read the same weights in every layer; these are stored once."""
+    import onnx as library
+
+    family = FAMILIES[name]
+    shape = dataclasses.replace(
+        family,
+        **{"heads": None, "intermediates": None},
+        hidden_size=128,
+        intermediate_size=256,
+        num_attention_heads=4,
+        embedding_size=64 if family.embedding_size else None,
+        vocab_size=157,
+    )
+    model = MaskedLm(shape, layers={})
+    randomise(model)
+    save_model(tmp_path / "model", model, tokenizer=tokenizer())
+    network, _ = network_of(tmp_path / "model")
+    onnx.write(network, tmp_path / "model.onnx")
+    onnx.quantize(tmp_path / "model.onnx", tmp_path / "model.int8.onnx")
+    operations = [n.op_type for n in library.load(tmp_path / "model.int8.onnx").graph.node]
+    projection = 1 if shape.projects else 0
+    assert operations.count("MatMulInteger") == 4 * shape.num_hidden_layers + 2 + projection
+    sizes = [(tmp_path / one).stat().st_size for one in ("model.int8.onnx", "model.onnx")]
+    assert sizes[0] < 0.6 * sizes[1]
+
+
 def test_int8_keeps_embeddings_and_small_heads(tmp_path: Path) -> None:
     """Products are quantised; a table that is looked up and scores pieces is not torn."""
     shape = dataclasses.replace(

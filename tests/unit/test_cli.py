@@ -224,7 +224,7 @@ def test_ctrl_c_is_130(toy: SimpleNamespace, capsys: pytest.CaptureFixture[str])
 def test_ctrl_c_of_a_command_that_begins_anew(
     toy: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    toy.BEGINS_ANEW = True
+    toy.AFTER_STOP = "the same command begins anew"
     monkeypatch.setitem(sys.modules, "hanmo.commands.toy_stage", toy)
     said = outcome(toy, raising(KeyboardInterrupt()), capsys)[2]
     assert said == "hanmo: stopped; the same command begins anew\n"

@@ -26,6 +26,8 @@ from hanmo.annotate._crf_segment_scores import inner_places
 from hanmo.annotate._crf_tag_tables import AFTER_NUMBERS, BEFORE_NUMBERS, TagTables
 from hanmo.annotate._crf_weights import Weights
 
+_MOST_CHARACTERS = 2_000_000  # of the words kept
+_LONG_WORD = 100  # characters of a word whose attributes are not kept
 _MOST_WORDS = 50_000  # kept with their scores; then the table is begun again
 _OF_SIGNS = ("wp", "O", "WP")  # what a sign is in the three layers
 _LEAST = 0.01  # a weight below it says nothing
@@ -73,13 +75,14 @@ class WordScorer:
 
     def _forget(self) -> None:
         self._rows: dict[str, int] = {}
+        self._characters = 0
         self._table = np.zeros((1024, 3, self._state.shape[1]), dtype=np.float32)
         self._names = np.zeros((1024, 2), dtype=np.int32)
         self._find([EDGE])
 
     def words(self, sentences: Sequence[Sequence[str]]) -> np.ndarray:
         """Return the table row of every word, an edge before and after each sentence."""
-        if len(self._rows) > _MOST_WORDS:
+        if len(self._rows) > _MOST_WORDS or self._characters > _MOST_CHARACTERS:
             self._forget()
         flat = [EDGE]
         for forms in sentences:
@@ -99,7 +102,9 @@ class WordScorer:
         attributes: list[int] = []
         bounds: list[int] = []
         for form in forms:
-            for part in word_attributes(form):
+            self._characters += len(form)
+            long = len(form) > _LONG_WORD
+            for part in word_attributes.__wrapped__(form) if long else word_attributes(form):
                 bounds.append(len(attributes))
                 attributes.append(0)  # so that no part is empty
                 attributes += [self._attributes.get(attribute, 0) for attribute in part]

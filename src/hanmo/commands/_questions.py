@@ -6,7 +6,7 @@ order of the file; blank lines have one too, so that answers stay line for line.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,14 @@ class Asked:
             if failure is not None:
                 raise failure
 
+    def count(self, earlier: Iterable[str]) -> None:
+        """Add what became of the lines of an earlier run, by its answers."""
+        for line in earlier:
+            if '"blank"' in line or '"error"' in line:
+                answer = json.loads(line)
+                self.blank += BLANK in answer
+                self.bad += ERROR in answer
+
     def _read(self, number: int, line: str | UserError) -> "_Question | Answer | UserError":
         """Read a line: a question, an answer that needs no model, or a mistake that ends it all."""
         try:
@@ -98,8 +106,10 @@ class Asked:
             return line
         try:
             given = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise UserError(f"not JSON: {error}") from None
+            # An escaped half of a character is JSON, but no text that could be written again.
+            json.dumps(given, ensure_ascii=False).encode()
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"not JSON in UTF-8: {error}") from None
         if not isinstance(given, dict | str):
             raise UserError(f"a JSON {type(given).__name__}; expected an object or a text")
         return given

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hanmo.convert.sources import Source
 
 KIND = "converted model"
-BEGINS_ANEW = True  # after it was stopped
+AFTER_STOP = "the same command begins anew"
 _DTYPES = ("float32", "float16", "bfloat16")
 _HALVES = ("discriminator", "generator")
 

@@ -26,7 +26,7 @@ from hanmo.core.log import say
 from hanmo.predict._how import INT8, ONNX, REPORT
 
 KIND = "exported model"
-BEGINS_ANEW = True  # after it was stopped
+AFTER_STOP = "the same command begins anew"
 _TEXTS = 64  # of the comparison
 _LONGEST = 128  # pieces of one
 _FP32_LIMIT = 1e-3  # of the scores' deviation: more is a mistake of the export, not of rounding
@@ -83,11 +83,11 @@ def run(config: Config) -> dict[str, Any]:
 def _export(config: Config, folder: Path) -> dict[str, Any]:
     from hanmo.export import onnx
     from hanmo.model.checkpoint import CONFIG, HEADS, weights_file
+    from hanmo.model.config import read_config
     from hanmo.predict import _onnx
-    from hanmo.predict._engine import Torch, layer_head
+    from hanmo.predict._engine import N_ASKED, Torch, layer_head
     from hanmo.predict._how import DEFAULT
     from hanmo.predict._networks import network_of
-    from hanmo.predict._task_model import N_ASKED
     from hanmo.text.tokenizer import Tokenizer
 
     network, asked_by = network_of(config.model)
@@ -97,7 +97,7 @@ def _export(config: Config, folder: Path) -> dict[str, Any]:
     if config.int8:
         onnx.quantize(folder / ONNX, folder / INT8)
     shutil.copyfile(config.model / CONFIG, folder / CONFIG)
-    tokenizer.save(folder)
+    tokenizer.save(folder, max_length=read_config(config.model / CONFIG).max_position_embeddings)
     if not config.without_weights:
         for path in (weights_file(config.model), config.model / HEADS):
             if path.is_file():

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from hanmo.tasks.method import Method
     from hanmo.tasks.prepared import Prepared
 
-BEGINS_ANEW = True  # after it was stopped
+AFTER_STOP = "the same command begins anew"
 PLUGIN = {"method": ("hanmo.tasks.methods", "Method")}
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")

@@ -41,6 +41,7 @@ from hanmo.predict._predictor import TEXT, Answer, Predictor
 KINDS = "hanmo.predict"
 PLUGIN = {"kind": (KINDS, "Predict")}
 PREFIX = ""  # a kind's options are flags like the others: --mask-words, not --tags.mask-words
+AFTER_STOP = "a run with --out goes on with --resume, any other begins anew"
 _FLUSHED = 64  # answers after which those of --out are given to the system
 
 
@@ -126,10 +127,10 @@ def _print(asked: Asked, *, table: bool) -> dict[str, Any] | None:
 
 def _write(asked: Asked, config: Config) -> dict[str, Any]:
     assert config.out is not None and config.file is not None
-    with line_file(
-        config.out, _identity(config), resume=config.resume, overwrite=config.overwrite
-    ) as lines:
+    identity = _identity(config, asked.predictor.engine)
+    with line_file(config.out, identity, resume=config.resume, overwrite=config.overwrite) as lines:
         n = lines.done
+        asked.count(lines.earlier())
         for n, answer in asked.answers(done=lines.done):
             lines.write(json.dumps(answer, ensure_ascii=False))
             if n % _FLUSHED == 0:
@@ -137,18 +138,21 @@ def _write(asked: Asked, config: Config) -> dict[str, Any]:
     return {"out": str(config.out), "answers": n, "of_an_earlier_run": lines.done}
 
 
-def _identity(config: Config) -> dict[str, Any]:
-    """Say what answers are made of: batches and paths are no part of it."""
+def _identity(config: Config, engine: str) -> dict[str, Any]:
+    """Say what answers are made of: batches, paths and what becomes of bad lines are no part of it.
+
+    Args:
+        config: the settings.
+        engine: what runs the model; of --engine auto, the one that it chose.
+    """
     assert config.file is not None
     return {
         "model": digest(config.model),
         "kind": config.kind,
         "options": dict(config.options),
-        "file": digest(config.file),
+        "file": digest(config.file) if config.file.is_file() else None,  # a pipe
         "top_k": config.top_k,
-        "engine": config.engine,
-        "precision": config.precision,
-        "on_error": config.on_error,
+        "engine": engine,
     }
 
 
@@ -181,6 +185,13 @@ def _title(answer: Answer) -> str:
 def _check(config: Config) -> None:
     if bool(config.text) == (config.file is not None):
         raise UserError("predict: expected either a TEXT or --file FILE, one of the two")
+    if config.file is None and config.on_error != "stop":
+        raise UserError("--on-error: is for the lines of --file; leave it out")
+    if config.engine == "onnx" and config.precision != "fp32":
+        raise UserError(
+            f"--precision {config.precision}: is torch's; with --engine onnx the files of the "
+            "folder decide (int8 where there is one)"
+        )
     if config.top_k < 1:
         raise UserError(f"--top-k: got {config.top_k}, expected 1 or more")
     if config.out is not None and (config.file is None or config.table):

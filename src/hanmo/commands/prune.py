@@ -29,7 +29,7 @@ from hanmo.core.identity import plain
 
 KIND = "pruned model"
 REPORT = "pruning.json"
-BEGINS_ANEW = True  # after it was stopped
+AFTER_STOP = "the same command begins anew"
 Order: TypeAlias = Literal["together", "heads-first", "ffn-first"]
 By: TypeAlias = Literal["labels", "logits"]
 _HOW_MANY = ("heads", "ffn")

@@ -13,6 +13,7 @@ processes.
 """
 
 import contextlib
+import math
 import os
 import signal
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from hanmo.core.log import say
 from hanmo.predict._how import EngineName, How, Precision
 from hanmo.serve.limits import DEFAULT, Limits
 
-BEGINS_ANEW = True  # after it was stopped
+AFTER_STOP = "the same command begins anew"
 _TOKEN = "HANMO_TOKEN"
 _LEAST_TOKEN = 16  # characters
 
@@ -114,11 +115,15 @@ def run(config: Config) -> None:
     shown = f"[{host}]" if ":" in host else host
     guarded = "with a token" if token else "without a token"
     say(f"serve: http://{shown}:{port} {guarded}; Ctrl-C stops it")
-    asyncio.run(_serve(server, listening, config))
-    say("serve: stopped; all accepted requests were answered")
+    given_up = asyncio.run(_serve(server, listening, config))
+    if given_up:
+        say(f"serve: stopped; {given_up:,} requests were given up")
+    else:
+        say("serve: stopped; all accepted requests were answered")
 
 
-async def _serve(server: Any, listening: Any, config: Config) -> None:
+async def _serve(server: Any, listening: Any, config: Config) -> int:
+    """Serve until a signal comes; returns how many requests were given up."""
     import asyncio
 
     import uvicorn
@@ -141,24 +146,32 @@ async def _serve(server: Any, listening: Any, config: Config) -> None:
                 return
             server.gate.draining = True
             seconds = config.drain if sig == signal.SIGTERM else 0.0
-            say(f"serve: stopping; {server.gate.active:,} requests are being answered")
             loop.call_soon_threadsafe(loop.call_later, seconds, self._end)
+            with contextlib.suppress(OSError):  # nobody reads what is told
+                say(f"serve: stopping; {server.gate.active:,} requests are being answered")
 
         def _end(self) -> None:
             self.should_exit = True
 
     loop = asyncio.get_running_loop()
     settings = uvicorn.Config(
-        server.gate,
+        server.app,
+        http="h11",  # whose headers have a largest size, whatever else is installed
         log_level="warning",
         access_log=False,
         server_header=False,
         lifespan="on",
         ws="none",
         timeout_keep_alive=30,
-        timeout_graceful_shutdown=max(1, round(config.seconds)),
+        # A request may take as long for its body, and as long again for its answer.
+        timeout_graceful_shutdown=max(1, math.ceil(2 * config.seconds)),
     )
-    await Stopping(settings).serve(sockets=[listening])
+    stopping = Stopping(settings)
+    try:
+        await stopping.serve(sockets=[listening])
+        return int(server.gate.active)
+    finally:
+        await server.batcher.stop()  # a second signal leaves it running
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -196,11 +209,14 @@ def _token(config: Config) -> str | None:
     if config.token_file is not None:
         where = str(config.token_file)
         try:
-            token = config.token_file.read_text(encoding="utf-8").strip()
+            token = config.token_file.read_text(encoding="utf-8")
         except OSError as error:
             raise UserError(f"{where}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise UserError(f"{where}: not UTF-8; expected a token of ASCII characters") from None
     if token is None:
         return None
+    token = token.strip()  # as that of a request is
     if len(token) < _LEAST_TOKEN or not token.isascii() or not token.isprintable():
         raise UserError(
             f"{where}: a token of {len(token)} characters; expected {_LEAST_TOKEN} or more ASCII "

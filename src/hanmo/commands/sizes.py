@@ -261,6 +261,7 @@ def _pieces(
 ) -> tuple[list[Any], list[str]]:
     """Return the ids of every sequence, and a sentence about texts."""
     from hanmo.commands._encoder_speed import random_pieces
+    from hanmo.predict._how import DEFAULT
     from hanmo.predict._model import open_tokenizer
 
     longest = encoder.config.max_position_embeddings
@@ -271,7 +272,7 @@ def _pieces(
         )
     if sample is None:
         return random_pieces(encoder.config, length=length, n=max(_RANDOM.values())), []
-    tokenizer = open_tokenizer(folder, encoder.config.vocab_size)
+    tokenizer = open_tokenizer(folder, encoder.config.vocab_size, DEFAULT)
     encodings = tokenizer.encode_batch(list(sample.texts))
     made = [
         [tokenizer.cls_id, *encoding.ids[: length - 2].tolist(), tokenizer.sep_id]

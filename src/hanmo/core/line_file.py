@@ -11,6 +11,7 @@ not yet been given.
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,12 @@ class Lines:
 
     done: int
     _stream: IO[bytes]
+    _partial: Path
+
+    def earlier(self) -> Iterator[str]:
+        """Yield the lines that an earlier run left."""
+        with self._partial.open(encoding="utf-8", newline="\n") as stream:
+            yield from itertools.islice(stream, self.done)
 
     def write(self, line: str) -> None:
         """Append a line; it has no end of its own."""
@@ -80,7 +87,7 @@ def line_file(
             write_json(told, plain)
             done = 0
         with partial.open("ab") as stream:
-            yield Lines(done, stream)
+            yield Lines(done, stream, partial)
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(out)

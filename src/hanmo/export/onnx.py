@@ -27,9 +27,8 @@ from hanmo import __version__
 from hanmo.core.errors import MissingLibraryError
 from hanmo.data.ragged import Array, Corrupted
 from hanmo.export.padded import Asked, padded
-from hanmo.predict._engine import PIECES, Engine, Network, layer_head
+from hanmo.predict._engine import N_ASKED, PIECES, Engine, Network, layer_head
 from hanmo.predict._onnx import INPUTS, META, onnxruntime
-from hanmo.predict._task_model import N_ASKED
 
 _OPSET = 20  # the first with GELU
 _PRODUCTS = ("MatMul", "Gemm")
@@ -126,6 +125,7 @@ def quantize(source: Path, path: Path) -> None:
     model = onnx.load(source)
     # Shapes that the exporter noted down contradict those of quantised tensors (facts/15).
     del model.graph.value_info[:]
+    _transpose(model.graph)
     _part(model.graph)
     sizes = {one.name: tuple(one.dims) for one in model.graph.initializer}
     small = [
@@ -150,17 +150,39 @@ def quantize(source: Path, path: Path) -> None:
     onnx.save(written, path)
 
 
+def _transpose(graph: Any) -> None:
+    """Keep weights as their products read them.
+
+    The exporter leaves a transposition before weights that several products read, such as those of
+    ALBERT's one layer, and the quantiser takes no product whose weights are not there as they are.
+    """
+    from onnx import numpy_helper
+
+    weights = {one.name: one for one in graph.initializer}
+    for node in [node for node in graph.node if node.op_type == "Transpose"]:
+        if node.input[0] in weights:
+            order = next((list(one.ints) for one in node.attribute if one.name == "perm"), None)
+            values = np.transpose(numpy_helper.to_array(weights[node.input[0]]), order)
+            made = numpy_helper.from_array(np.ascontiguousarray(values), node.output[0])
+            graph.initializer.append(made)
+            graph.node.remove(node)
+    used = {name for node in graph.node for name in node.input}
+    for one in [one for one in graph.initializer if one.name not in used]:
+        graph.initializer.remove(one)
+
+
 def _part(graph: Any) -> None:
     """Give products weights of their own where others read them too.
 
-    The quantiser transposes a product's weights in place: embeddings that also score pieces would
-    be looked up in a transposed table.
+    The quantiser transposes the weights of a Gemm in place: embeddings that also score pieces would
+    be looked up in a transposed table. Those that MatMuls alone read may be shared.
     """
     uses = Counter(name for node in graph.node for name in node.input)
+    shared = Counter(name for node in graph.node if node.op_type == "MatMul" for name in node.input)
     weights = {one.name: one for one in graph.initializer}
     for node in _products(graph):
         for place, name in enumerate(node.input):
-            if name in weights and uses[name] > 1:
+            if name in weights and uses[name] > 1 and uses[name] != shared[name]:
                 own = graph.initializer.add()
                 own.CopyFrom(weights[name])
                 own.name = node.input[place] = f"{name}/{node.name}"

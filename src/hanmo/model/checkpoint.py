@@ -108,7 +108,7 @@ def save_model(
     write_json(
         folder / CONFIG, hugging_face_config(encoder.config, architecture, hanmo=own, **config)
     )
-    tokenizer.save(folder)
+    tokenizer.save(folder, max_length=encoder.config.max_position_embeddings)
 
 
 def read_extra(folder: Path) -> dict[str, Any]:

@@ -72,9 +72,7 @@ def fill(words: Sequence[Question], rank: Rank, *, beam: int) -> list[Filled]:
         first = first or answers
         rankings = iter(answers)
         beams = [
-            _best([p for part in parts for p in _extend(part, next(rankings))], beam)
-            if parts[0].open
-            else parts
+            _longer(parts, [next(rankings) for _ in parts], beam) if parts[0].open else parts
             for parts in beams
         ]
     return [
@@ -83,22 +81,28 @@ def fill(words: Sequence[Question], rank: Rank, *, beam: int) -> list[Filled]:
     ]
 
 
-def _extend(part: _Partial, ranking: Ranking) -> list[_Partial]:
-    """Put each ranked piece into the open place of which the model is surest."""
-    chosen = int(ranking.log_probabilities[:, 0].argmax())
-    place = part.open[chosen]
-    left = part.open[:chosen] + part.open[chosen + 1 :]
-    values = ranking.log_probabilities[chosen].tolist()
+def _longer(parts: list[_Partial], rankings: list[Ranking], beam: int) -> list[_Partial]:
+    """Put ranked pieces into the place of each part of which the model is surest; keep the best."""
+    surest = [int(one.log_probabilities[:, 0].argmax()) for one in rankings]
+    values = np.concatenate(
+        [
+            part.log_probability + ranking.log_probabilities[place].astype(np.float64)
+            for part, ranking, place in zip(parts, rankings, surest, strict=True)
+        ]
+    )
+    owners = np.repeat(np.arange(len(parts)), [one.log_probabilities.shape[1] for one in rankings])
+    pieces = np.concatenate(
+        [one.pieces[place] for one, place in zip(rankings, surest, strict=True)]
+    )
     longer = []
-    for value, piece in zip(values, ranking.pieces[chosen].tolist(), strict=True):
+    # Only what is kept is made: beam x beam inputs would be gigabytes.
+    for n in np.argsort(-values, kind="stable")[:beam].tolist():
+        part, chosen = parts[owners[n]], surest[owners[n]]
         ids = part.ids.copy()
-        ids[place] = piece
-        longer.append(_Partial(ids, left, part.log_probability + value))
+        ids[part.open[chosen]] = pieces[n]
+        left = part.open[:chosen] + part.open[chosen + 1 :]
+        longer.append(_Partial(ids, left, float(values[n])))
     return longer
-
-
-def _best(parts: list[_Partial], beam: int) -> list[_Partial]:
-    return sorted(parts, key=lambda part: -part.log_probability)[:beam]
 
 
 def _filling(part: _Partial, word: Question) -> Filling:

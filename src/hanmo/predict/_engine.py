@@ -23,6 +23,8 @@ from hanmo.train.devices import prepare
 
 # Name of a masked LM's scores of pieces, which are computed only where they are asked for.
 PIECES = "pieces"
+# Positions at which a sequence is asked, in trials: a multiple of what any kind of task asks at.
+N_ASKED = 5
 _TOKENS = 8192  # of a batch
 Reduce = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 

@@ -23,8 +23,8 @@ class How:
         precision: of torch: "fp32", "bf16" (weights and products; its probabilities differ in the
             third digit), or "auto": bf16 where this machine gains by it.
         batch_tokens: pieces of one forward pass, padding included; default: the engine's own.
-        shared: folder → its engine, for several kinds of answers of one model; default: each loads
-            its own. The first one opened must have the heads of all.
+        shared: folder → its engine, and file → its tokenizer, for several kinds of answers of one
+            model; default: each loads its own. The first one opened must have the heads of all.
     """
 
     engine: EngineName = "torch"

@@ -11,6 +11,7 @@ from hanmo.predict._engine import PIECES, Network, open_engine
 from hanmo.predict._forward import Forward
 from hanmo.predict._how import How
 from hanmo.text.tokenizer import Tokenizer
+from hanmo.text.vocab import VOCAB_FILE
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def open_masked_lm(folder: Path, how: How, *, pieces: bool) -> Opened:
     """
     config = read_config(folder / CONFIG)
     layers = {name: tuple(tags) for name, tags in read_extra(folder).get("layers", {}).items()}
-    tokenizer = open_tokenizer(folder, config.vocab_size)
+    tokenizer = open_tokenizer(folder, config.vocab_size, how)
     engine = open_engine(how, folder, lambda: masked_lm_network(folder), pad_id=tokenizer.pad_id)
     if pieces and PIECES not in engine.heads:
         why = engine.lacks.get(PIECES, "its export does not give it")
@@ -64,18 +65,23 @@ def masked_lm_network(folder: Path) -> Network:
     return Network(model, tuple(model.layers), lacks)
 
 
-def open_tokenizer(folder: Path, vocab_size: int) -> Tokenizer:
-    """Read a model folder's vocabulary.
+def open_tokenizer(folder: Path, vocab_size: int, how: How) -> Tokenizer:
+    """Read a model folder's vocabulary, or take the one that `how` shares.
 
     Raises:
         UserError: none there, or more pieces than the model knows.
     """
+    shared = {} if how.shared is None else how.shared
+    tokenizer: Tokenizer | None = shared.get(folder / VOCAB_FILE)
+    if tokenizer is not None:
+        return tokenizer
     tokenizer = Tokenizer.load(folder)
     if tokenizer.size > vocab_size:
         raise UserError(
             f"{folder}: vocab.txt has {tokenizer.size:,} pieces, config.json says {vocab_size:,}; "
             "expected the vocabulary that the model was trained with"
         )
+    shared[folder / VOCAB_FILE] = tokenizer
     return tokenizer
 
 

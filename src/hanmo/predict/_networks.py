@@ -84,7 +84,7 @@ def open_shared(folder: Path, how: How) -> tuple[str, ...]:
     if report.is_file():  # an export, perhaps without torch's weights
         return tuple(parsed(report)["asked_by"])  # the first of them opens it
     network, kinds = network_of(folder)
-    tokenizer = open_tokenizer(folder, read_config(folder / CONFIG).vocab_size)
+    tokenizer = open_tokenizer(folder, read_config(folder / CONFIG).vocab_size, how)
     open_engine(how, folder, lambda: network, pad_id=tokenizer.pad_id)
     return kinds
 

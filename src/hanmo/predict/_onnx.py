@@ -22,7 +22,7 @@ from hanmo.core.errors import MissingLibraryError, UserError
 from hanmo.core.log import say
 from hanmo.data.ragged import Array, Corrupted
 from hanmo.model.checkpoint import WEIGHT_FILES
-from hanmo.predict._engine import PIECES, Engine, Network, Reduce, Torch, layer_head
+from hanmo.predict._engine import N_ASKED, PIECES, Engine, Network, Reduce, Torch, layer_head
 from hanmo.predict._how import INT8, ONNX, How, Precision
 from hanmo.tasks.batches import map_batches
 from hanmo.train.devices import prepare
@@ -36,6 +36,7 @@ _TOKENS = 1024
 # Its vectorised kernel is ten times slower than an addition and a normalisation by themselves.
 _SLOW = ["SkipLayerNormFusion"]
 _TRIALS = 3
+_ASKED = np.zeros(N_ASKED, np.int64)
 
 
 def open_best(folder: Path, how: How, pad_id: int) -> Engine:
@@ -56,7 +57,13 @@ def open_best(folder: Path, how: How, pad_id: int) -> Engine:
 
 def fastest(folder: Path, how: How, build: Callable[[], Network], pad_id: int) -> Engine:
     """Open all that a folder has, run each on the same pieces, and keep the fastest."""
-    engines: list[Engine] = [Onnx(path, how, pad_id) for path in _found(folder)]
+    engines: list[Engine] = []
+    try:
+        engines = [Onnx(path, how, pad_id) for path in _found(folder)]
+    except MissingLibraryError as error:
+        if not _has_weights(folder):
+            raise
+        say(f"engine: torch alone, not the files of hanmo export ({error})")
     if _has_weights(folder) or not engines:
         network = build()
         for precision in _precisions(how):
@@ -104,7 +111,7 @@ def _seconds(engine: Engine) -> float:
     """Time a mix of short and long inputs: the median of a few runs."""
     longest = engine.max_length
     sequences = [
-        Corrupted({"input_ids": np.full(min(n, longest), 5, np.int32)}, np.zeros(1, np.int64), {})
+        Corrupted({"input_ids": np.full(min(n, longest), 5, np.int32)}, _ASKED, {})
         for n in (16, 16, 32, 64, 128)
     ]
     times = []

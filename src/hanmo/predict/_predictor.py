@@ -33,6 +33,7 @@ class Predictor:
         rows: answer → the table's rows.
         optional_fields: what a question may have.
         engine: what runs the model, for people.
+        reads_slowly: whether reading does more than to find pieces, such as to annotate.
     """
 
     fields: tuple[str, ...]
@@ -43,6 +44,7 @@ class Predictor:
     rows: Callable[[Answer], list[tuple[str, ...]]]
     optional_fields: tuple[str, ...] = ()
     engine: str = ""
+    reads_slowly: bool = False
 
     def query(self, given: Question) -> Any:
         """Read a question.

@@ -7,7 +7,7 @@ said, the asking kind of answer says which one it expects.
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from hanmo.data.ragged import Array, Corrupted, join
 from hanmo.model.checkpoint import CONFIG, load_into, random_encoder, read_extra
 from hanmo.model.config import EncoderConfig, read_config
 from hanmo.model.trainable import Batch
-from hanmo.predict._engine import Engine, Network, open_engine
+from hanmo.predict._engine import N_ASKED, Engine, Network, open_engine
 from hanmo.predict._how import How
 from hanmo.predict._masks import require_length, require_text
 from hanmo.predict._model import describe, open_tokenizer
 from hanmo.predict._predictor import TEXT, Answer, Row, echo
+from hanmo.tasks.entities import parts_of
 from hanmo.tasks.kind import Features, Kind, RowSkipped, load_kind
 from hanmo.tasks.task import Prediction, Settings, Task, with_settings
 from hanmo.text.tokenizer import Tokenizer
@@ -38,8 +39,10 @@ ASKED_BY: Mapping[str, str] = {
 }
 # Answers that are among the names of labels, and those that are found in windows.
 _LABELLED, _IN_WINDOWS = frozenset({"label", "tags"}), frozenset({"tags", "text"})
-# Positions at which a sequence is asked, in trials: a multiple of what any kind of task asks at.
-N_ASKED = 5
+# Classes of taggers from elsewhere that mark pieces of no character.
+_OUTSIDE = frozenset({"[PAD]", "[CLS]", "[SEP]", "[UNK]", "X"})
+# transformers' `problem_type` of what takes no one label.
+_OTHER_PROBLEMS = frozenset({"multi_label_classification", "regression"})
 # Long enough to hold any text whole, so that one that is too long shows how long it is.
 _ANY = 1 << 30
 _CUT = "shorten it, or let it be cut with --cut"
@@ -146,7 +149,7 @@ def open_task_model(folder: Path, how: How, *, answers: str, default_kind: str) 
     config = read_config(folder / CONFIG)
     kind = _kind(folder, answers, default_kind)
     task = _task(folder, kind, config)
-    tokenizer = open_tokenizer(folder, config.vocab_size)
+    tokenizer = open_tokenizer(folder, config.vocab_size, how)
     engine = open_engine(
         how, folder, lambda: _network(folder, kind, task, config), pad_id=tokenizer.pad_id
     )
@@ -212,6 +215,8 @@ def _task(folder: Path, kind: Kind, config: EncoderConfig) -> Task:
             f"{_needed(kind.answers)}"
         )
     labels = tuple(str(named[key]) for key in sorted(named, key=int)) if has_labels else ()
+    if kind.answers in _READ_LABELS:
+        labels = _READ_LABELS[kind.answers](folder, labels, raw.get("problem_type"))
     # Windows are as long as those that it was fine-tuned on; what is read whole may be as long as
     # the model allows, for it is answered whole or refused, never cut in silence.
     longest = config.max_position_embeddings
@@ -227,6 +232,39 @@ def _task(folder: Path, kind: Kind, config: EncoderConfig) -> Task:
         labels=labels,
         settings=Settings(max_length=length),
     )
+
+
+def _classes(folder: Path, labels: tuple[str, ...], problem: object) -> tuple[str, ...]:
+    """Refuse classifiers that do not take one of several labels."""
+    if len(labels) > 1 and problem not in _OTHER_PROBLEMS:
+        return labels
+    what = f"problem_type {problem}" if problem else "a single label"
+    raise UserError(
+        f"{folder}: a classifier with {what} in config.json; classify takes one of several labels"
+    )
+
+
+def _tags(folder: Path, labels: tuple[str, ...], problem: object) -> tuple[str, ...]:
+    return tuple(_tag(folder, label) for label in labels)
+
+
+# What kinds of tasks answer with → how names of labels from elsewhere are read.
+_READ_LABELS: Mapping[str, Callable[[Path, tuple[str, ...], object], tuple[str, ...]]] = {
+    "label": _classes,
+    "tags": _tags,
+}
+
+
+def _tag(folder: Path, label: str) -> str:
+    """Read a tag of a program that has other ones: M is I, special pieces are outside."""
+    if label in _OUTSIDE:
+        return "O"
+    tag = f"I{label[1:]}" if label == "M" or label.startswith("M-") else label
+    try:
+        parts_of(tag)
+    except ValueError as error:
+        raise UserError(f"{folder}: id2label in config.json: {error}") from None
+    return tag
 
 
 def _needed(answers: str) -> str:

@@ -70,7 +70,7 @@ class Predict:
                 f"1 to {depth}"
             )
         heads = tuple(layer_head(depth - back) for back in range(self.last_layers))
-        tokenizer = open_tokenizer(folder, config.vocab_size)
+        tokenizer = open_tokenizer(folder, config.vocab_size, how)
         engine = open_engine(how, folder, lambda: bare_network(folder), pad_id=tokenizer.pad_id)
         embedder = _Embedder(tokenizer, engine, heads, self)
         return Predictor(

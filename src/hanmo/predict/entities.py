@@ -20,7 +20,7 @@ from hanmo.predict._how import DEFAULT, How
 from hanmo.predict._masks import require_text
 from hanmo.predict._predictor import TEXT, Answer, Predictor
 from hanmo.predict._task_model import TaskModel, TaskQuery, open_task_model
-from hanmo.tasks.entities import entities_of
+from hanmo.tasks.entities import entities_of, parts_of
 from hanmo.tasks.kind import softmax
 
 _NONE = "-"  # of the readable table, where a text has no entity
@@ -72,7 +72,7 @@ def _entities(
     for kind, start, end in entities_of(tags):
         entity = {"text": text[start:end], "type": kind, "start": start, "end": end}
         if scores is not None:
-            own = [n for n, label in enumerate(model.task.labels) if label[2:] == kind]
+            own = [n for n, label in enumerate(model.task.labels) if parts_of(label)[1] == kind]
             mean = float(np.mean(scores[start:end, own].sum(axis=1)))
             entity["probability"] = round(mean, 6)
         found.append(entity)

@@ -15,7 +15,7 @@ always smaller.
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ from hanmo.text.tokenizer import Tokenizer
 MASK = "[MASK]"
 MOST_MASKS = 8
 _WORD_TEXT = re.compile(r"\[word\]", re.IGNORECASE)
-_LENGTHS = re.compile(r"(\d+)(?:-(\d+))?")
+_LENGTHS = re.compile(r"(\d{1,2})(?:-(\d{1,2}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Predict:
     """
 
     mask_length: str = "1-4"
-    beam: int = 16
+    beam: int = field(default=16, metadata={"most_served": 64})
 
     def load(self, folder: Path, *, top_k: int = 5, how: How = DEFAULT) -> Predictor:
         """Open a pre-trained model.

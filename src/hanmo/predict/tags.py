@@ -85,6 +85,7 @@ class Predict:
             columns=("word", "layer", "label", "probability", "annotator", "also"),
             rows=_rows,
             engine=opened.forward.engine.name,
+            reads_slowly=self.mask_words,
         )
 
 

@@ -123,7 +123,7 @@ def write_folder(model: ModelFolder, folder: Path, entry: Mapping[str, Any]) -> 
     own.pop(PRUNED, None)
     own |= made.get("hanmo", {})
     write_json(folder / checkpoint.CONFIG, {**model.raw, **changed, "hanmo": own})
-    Tokenizer(model.pieces).save(folder)
+    Tokenizer(model.pieces).save(folder, max_length=config.max_position_embeddings)
     if model.generator is not None:
         write_folder(model.generator, folder / GENERATOR, entry)
 

@@ -6,6 +6,7 @@ Routes: POST /models/MODEL/KIND; GET /models, /models/MODEL, /health, /ready, /m
 /openapi.json; the page at /, the interface in words at /docs, without resources from elsewhere.
 """
 
+import asyncio
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from hanmo.predict._how import How
 from hanmo.serve import metrics as figures
 from hanmo.serve import schemas
 from hanmo.serve.batcher import Asked, Batcher
-from hanmo.serve.gate import HEALTH, METRICS, READY, Gate
+from hanmo.serve.gate import HEALTH, METRICS, MISTAKE, READY, Gate
 from hanmo.serve.limits import DEFAULT, Limits
 from hanmo.serve.metrics import Metrics
 from hanmo.serve.models import Key, Served, open_models
@@ -72,12 +73,16 @@ class Server:
     """An application, ready to be run by an ASGI server.
 
     Attributes:
-        gate: the application with what stands before it.
+        app: the application with all that stands before it.
+        gate: what counts and refuses.
+        batcher: runs the models.
         api: inside; its `openapi()` describes the routes.
         models: what is served.
     """
 
+    app: Any
     gate: Gate
+    batcher: Batcher
     api: FastAPI
     models: Mapping[str, Served]
 
@@ -114,22 +119,27 @@ def make_server(named: Mapping[str, Path], how: How, settings: Settings) -> Serv
         lifespan=running,
     )
     gate = Gate(api, limits=settings.limits, metrics=measured, token=settings.token)
-    _tell_problems(api)
+    _tell_problems(api, measured)
     _add_own_routes(api, served, measured, gate)
     for model in served.values():
         for kind in model.kinds:
             _add_question(api, model, kind, batcher, settings.limits)
-    if settings.origins:
-        from starlette.middleware.cors import CORSMiddleware
+    return Server(_shared_with(gate, settings.origins), gate, batcher, api, served)
 
-        api.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(settings.origins),
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
-            expose_headers=["X-Request-ID", "Retry-After"],
-        )
-    return Server(gate, api, served)
+
+def _shared_with(gate: Gate, origins: Sequence[str]) -> Any:
+    """Let pages of other servers ask: before the gate, since browsers first ask without a token."""
+    if not origins:
+        return gate
+    from starlette.middleware.cors import CORSMiddleware
+
+    return CORSMiddleware(
+        gate,
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+        expose_headers=["X-Request-ID", "Retry-After"],
+    )
 
 
 def _add_question(api: FastAPI, model: Served, kind: str, batcher: Batcher, limits: Limits) -> None:
@@ -142,7 +152,7 @@ def _add_question(api: FastAPI, model: Served, kind: str, batcher: Batcher, limi
         inputs, top_k = options.pop("inputs"), options.pop("top_k")
         asked = await _asked(model, Key(kind, top_k, tuple(sorted(options.items()))), batcher)
         rows = [one if isinstance(one, str) else _row(one) for one in inputs]
-        if sum(len(str(row)) for row in rows) > _ASIDE:
+        if asked.predictor.reads_slowly or sum(len(str(row)) for row in rows) > _ASIDE:
             queries, costs = await batcher.aside(lambda: _read(asked, rows, limits))
         else:
             queries, costs = _read(asked, rows, limits)
@@ -174,14 +184,25 @@ async def _asked(model: Served, key: Key, batcher: Batcher) -> Asked:
     """Return the predictor with a request's options; a new one is loaded aside."""
     found = model.find(key)
     if found is None:
+        loading = model.loading.get(key)
+        if loading is None:
+            loading = asyncio.ensure_future(batcher.aside(lambda: model.load(key)))
+            model.loading[key] = loading
+            loading.add_done_callback(lambda done: _loaded(model, key, done))
         try:
-            found = await batcher.aside(lambda: model.load(key))
+            # Others may wait for it too when this request is given up.
+            found = await asyncio.shield(loading)
         except UserError as error:
             # Messages for people at the machine may name the folder; clients know the model's name.
             message = str(error).replace(str(model.folder), model.name)
             raise Problem(422, "bad_option", message) from None
-        model.keep(key, found)
     return found
+
+
+def _loaded(model: Served, key: Key, done: "asyncio.Future[Asked]") -> None:
+    model.loading.pop(key, None)
+    if not done.cancelled() and done.exception() is None:
+        model.keep(key, done.result())
 
 
 def _row(one: BaseModel) -> dict[str, Any]:
@@ -279,17 +300,22 @@ def _page(text: str) -> Any:
     return page
 
 
-def _tell_problems(api: FastAPI) -> None:
+def _tell_problems(api: FastAPI, measured: Metrics) -> None:
     """Give every error the one form."""
 
     @api.exception_handler(Problem)
     async def problem(request: Request, error: Problem) -> Response:
+        measured.refused.labels(error.code).inc()
         return Response(
             error.body(request.state.request_id),
             status_code=error.status,
             headers=error.headers,
             media_type="application/json",
         )
+
+    @api.exception_handler(Exception)
+    async def mistake(request: Request, error: Exception) -> Response:
+        return await problem(request, Problem(500, "internal", MISTAKE))  # the gate logs it
 
     @api.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

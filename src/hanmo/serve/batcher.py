@@ -165,6 +165,8 @@ class Batcher:
             answers = await asyncio.get_running_loop().run_in_executor(
                 self._thread, asked.predictor.answer, [one.query for one in batch]
             )
+            if len(answers) != len(batch):
+                raise ValueError(f"{len(answers)} answers to {len(batch)} queries")
         except Exception as error:  # noqa: BLE001 - whatever it is, the next batch must run
             if len(batch) == 1:
                 _fail(batch[0].job, error)

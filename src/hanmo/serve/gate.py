@@ -6,13 +6,14 @@ or one that never comes is refused before anything else happens, and it turns ev
 """
 
 import asyncio
+import contextlib
 import hmac
 import re
 import sys
 import time
 import traceback
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
 from hanmo.serve.limits import Limits
@@ -29,6 +30,7 @@ _OPEN = (HEALTH, READY)  # routes without a token: balancers ask them
 _PUBLIC = ("/", "/docs", "/openapi.json", "/favicon.ico")  # pages that hold no answers
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _DISCARDED = 32  # times the largest body that are read of one that is larger
+MISTAKE = "the server made a mistake; its log says which"
 _WORK = "POST"  # the method of requests that make a model run
 
 
@@ -77,16 +79,16 @@ class Gate:
 
         try:
             self._check(scope, headers)
-            self.active += 1
-            self._metrics.active.inc()
-            try:
-                body = await self._body(headers, receive)
+            if scope["method"] == _WORK:
+                with self._counted():
+                    body = await self._body(headers, receive)
+                    async with asyncio.timeout(self._limits.seconds):
+                        await self._answer(scope, body, receive, tell)
+            else:  # no other method has a body that anybody reads
                 async with asyncio.timeout(self._limits.seconds):
-                    await self._inner(scope, _replayed(body, receive), tell)
-            finally:
-                self.active -= 1
-                self._metrics.active.dec()
+                    await self._inner(scope, _replayed(b"", receive), tell)
         except Problem as problem:
+            self._metrics.refused.labels(problem.code).inc()
             await _refuse(problem, request_id, tell, started=started)
         except TimeoutError:
             late = Problem(
@@ -94,17 +96,45 @@ class Gate:
                 "timeout",
                 f"no answer within {self._limits.seconds:g} s; ask for less at a time, or later",
             )
+            self._metrics.refused.labels(late.code).inc()
             await _refuse(late, request_id, tell, started=started)
         except _GoneError:
             status = 499  # as nginx counts clients that went away
         except Exception:  # noqa: BLE001 - whatever it is, the server goes on
             sys.stderr.write(f"hanmo: request {request_id} failed\n{traceback.format_exc()}")
-            hidden = Problem(500, "internal", "the server made a mistake; its log says which")
-            await _refuse(hidden, request_id, tell, started=started)
+            await _refuse(Problem(500, "internal", MISTAKE), request_id, tell, started=started)
         finally:
             route = _route(scope)
             self._metrics.requests.labels(route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - begin)
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        self.active += 1
+        self._metrics.active.inc()
+        try:
+            yield
+        finally:
+            self.active -= 1
+            self._metrics.active.dec()
+
+    async def _answer(self, scope: Message, body: bytes, receive: Receive, tell: Send) -> None:
+        """Let the application answer for as long as somebody waits for it.
+
+        Raises:
+            _GoneError: the client went away.
+        """
+        left = asyncio.ensure_future(_departure(receive))
+        inner = asyncio.ensure_future(self._inner(scope, _replayed(body, _wait(left)), tell))
+        try:
+            await asyncio.wait({inner, left}, return_when=asyncio.FIRST_COMPLETED)
+            if not inner.done():
+                raise _GoneError
+            await inner
+        finally:
+            for task in (inner, left):
+                task.cancel()
+            await asyncio.gather(inner, left, return_exceptions=True)
 
     def _check(self, scope: Message, headers: MutableMapping[bytes, bytes]) -> None:
         """Refuse what may not come in.
@@ -182,6 +212,21 @@ async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
             raise _GoneError
         yield message.get("body", b"")
         more = message.get("more_body", False)
+
+
+async def _departure(receive: Receive) -> Message:
+    """Wait until the client goes away."""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return message
+
+
+def _wait(left: "asyncio.Future[Message]") -> Receive:
+    async def receive() -> Message:
+        return await asyncio.shield(left)
+
+    return receive
 
 
 class _GoneError(Exception):

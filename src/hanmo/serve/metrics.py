@@ -20,7 +20,7 @@ class Metrics:
             "request_seconds", "Time of a request.", ["route"], buckets=_SECONDS, **made
         )
         self.active = Gauge("active_requests", "Requests that are being answered.", **made)
-        self.refused = Counter("refused", "Requests without an answer, by code.", ["code"], **made)
+        self.refused = Counter("refused", "Requests refused, by code.", ["code"], **made)
         self.inputs = Counter(
             "inputs", "Inputs answered, by model and kind.", ["model", "kind"], **made
         )

@@ -3,6 +3,7 @@
 A model's weights are loaded once; its kinds of answers and their options share them.
 """
 
+import asyncio
 import collections
 import dataclasses
 import json
@@ -21,7 +22,7 @@ from hanmo.serve.batcher import Asked
 
 KINDS = "hanmo.predict"
 _MOST_ASKED = 64  # predictors with different options that are kept of a model
-_DEFAULT_TOP_K = 5
+DEFAULT_TOP_K = 5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Served:
         folder: of the model.
         kinds: kinds of answers that it gives → a predictor with default options.
         engine: what runs it.
+        loading: questions whose predictor is being loaded: others wait for the same one.
     """
 
     name: str
@@ -49,6 +51,9 @@ class Served:
     how: How
     kinds: Mapping[str, Asked]
     engine: str
+    loading: dict[Key, "asyncio.Future[Asked]"] = dataclasses.field(
+        default_factory=dict[Key, "asyncio.Future[Asked]"]
+    )
     _asked: "collections.OrderedDict[Key, Asked]" = dataclasses.field(
         default_factory=collections.OrderedDict
     )
@@ -99,11 +104,15 @@ class Served:
         return facts
 
 
-def options_of(kind: str) -> list[Flag]:
-    """Return the options of a kind that a request may set."""
+def options_of(kind: str) -> list[tuple[Flag, int | None]]:
+    """Return the options of a kind that a request may set, and the most that it may ask for."""
     made = registry.member(KINDS, kind, "Predict")
-    served = {one.name for one in dataclasses.fields(made) if one.metadata.get("served", True)}
-    return [flag for flag in flags_of(made) if flag.name in served]
+    told = {one.name: one.metadata for one in dataclasses.fields(made)}
+    return [
+        (flag, told[flag.name].get("most_served"))
+        for flag in flags_of(made)
+        if told[flag.name].get("served", True)
+    ]
 
 
 def load(
@@ -111,7 +120,7 @@ def load(
     kind: str,
     how: How,
     *,
-    top_k: int = _DEFAULT_TOP_K,
+    top_k: int = DEFAULT_TOP_K,
     options: Mapping[str, Any] | None = None,
 ) -> Predictor:
     """Load a predictor of a folder."""
@@ -134,6 +143,9 @@ def open_models(named: Mapping[str, Path], how: How) -> dict[str, Served]:
             asked[kind] = Asked(name, kind, load(folder, kind, own))
         engine = next(iter(asked.values())).predictor.engine
         served[name] = Served(name, folder, own, asked, engine)
+        for kind, one in asked.items():
+            usual = sorted((flag.name, flag.default) for flag, _ in options_of(kind))
+            served[name].keep(Key(kind, DEFAULT_TOP_K, tuple(usual)), one)
     return served
 
 

@@ -5,11 +5,11 @@ A kind's request has `inputs`: texts, or objects with its fields; `top_k`; and t
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, create_model
 
 from hanmo.predict._predictor import ID, Predictor
 from hanmo.serve.limits import Limits
-from hanmo.serve.models import options_of
+from hanmo.serve.models import DEFAULT_TOP_K, options_of
 
 
 class Answers(BaseModel):
@@ -78,14 +78,15 @@ def request_of(model: str, kind: str, predictor: Predictor, limits: Limits) -> t
     title = "".join(part.capitalize() for part in f"{model} {kind}".replace("-", " ").split())
     text = Annotated[str, StringConstraints(max_length=limits.characters)]
     words = Annotated[list[text], Field(max_length=limits.inputs)]
-    fields: dict[str, Any] = dict.fromkeys(predictor.fields, (text | words, ...))
-    fields |= dict.fromkeys(predictor.optional_fields, (text | words | None, None))
+    value = text | words | StrictInt  # a number: where a span of CLUEWSC begins
+    fields: dict[str, Any] = dict.fromkeys(predictor.fields, (value, ...))
+    fields |= dict.fromkeys(predictor.optional_fields, (value | None, None))
     fields[ID] = (str | int | None, Field(None, description="comes back with the answer"))
     strict = ConfigDict(extra="forbid")
     question = create_model(f"{title}Input", __config__=strict, **fields)
     options: dict[str, Any] = {
-        flag.name: (flag.type, Field(flag.default, description=flag.help))
-        for flag in options_of(kind)
+        flag.name: (flag.type, Field(flag.default, le=most, description=flag.help))
+        for flag, most in options_of(kind)
     }
     return create_model(
         f"{title}Request",
@@ -94,6 +95,6 @@ def request_of(model: str, kind: str, predictor: Predictor, limits: Limits) -> t
             Annotated[list[text | question], Field(min_length=1, max_length=limits.inputs)],  # type: ignore[valid-type]
             ...,
         ),
-        top_k=(int, Field(5, ge=1, le=limits.top_k, description="answers to give")),
+        top_k=(int, Field(DEFAULT_TOP_K, ge=1, le=limits.top_k, description="answers to give")),
         **options,
     )

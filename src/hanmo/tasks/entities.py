@@ -101,7 +101,7 @@ def _runs(tags: Sequence[str]) -> list[tuple[str, int, int, str, str]]:
     runs: list[tuple[str, int, int, str, str]] = []
     before, kind_before = _OUTSIDE
     for at, tag in enumerate(tags):
-        letter, kind = _parts(tag)
+        letter, kind = parts_of(tag)
         if letter in "IE" and before in "BI" and kind == kind_before:
             _, start, _, first, _ = runs.pop()
             runs.append((kind, start, at + 1, first, letter))
@@ -111,8 +111,12 @@ def _runs(tags: Sequence[str]) -> list[tuple[str, int, int, str, str]]:
     return runs
 
 
-def _parts(tag: str) -> tuple[str, str]:
-    """Split a tag into its letter and its type; only the first hyphen separates."""
+def parts_of(tag: str) -> tuple[str, str]:
+    """Split a tag into its letter and its type; only the first hyphen separates.
+
+    Raises:
+        ValueError: a tag that is neither O nor one of B, I, E, S with a type.
+    """
     if tag == "O":
         return _OUTSIDE
     letter, _, kind = tag.partition("-")

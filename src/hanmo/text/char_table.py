@@ -10,7 +10,8 @@ piece for piece and span for span (tests/unit/text/test_char_table.py).
 """
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -26,6 +27,7 @@ IntArray = NDArray[np.int64]
 Joined = tuple[IntArray, IntArray, IntArray]
 _GROUP_CHARS = 1 << 17  # characters looked at together: bounds the memory
 _MAX_WORDS = 1 << 16  # words remembered
+_LONG_WORD = 100  # characters of a word that is not: one of 20,000 is no word
 _NONE = np.empty(0, dtype=np.int64)
 
 
@@ -131,15 +133,17 @@ class CharTable:
         table[:, 1:] += np.repeat(starts, counts).astype(np.int32)[:, None]
         return table
 
-    def _learn(self, words: list[str]) -> dict[str, Rows]:
+    def _learn(self, words: list[str]) -> Mapping[str, Rows]:
         """Return a memory that holds all of `words`; threads may share it, it only grows."""
         known = self._words
         new = [word for word in dict.fromkeys(words) if word not in known]
         if new and len(known) + len(new) > _MAX_WORDS:
             known = self._words = {}
             new = list(dict.fromkeys(words))
-        known.update(zip(new, encode_rows(self._crate, new), strict=True))
-        return known
+        rows = dict(zip(new, encode_rows(self._crate, new), strict=True))
+        long = {word: rows.pop(word) for word in new if len(word) > _LONG_WORD}
+        known.update(rows)
+        return ChainMap(long, known) if long else known
 
 
 def _groups(texts: Sequence[str]) -> Iterator[list[str]]:

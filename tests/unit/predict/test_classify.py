@@ -1,4 +1,7 @@
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -101,3 +104,20 @@ def test_a_model_takes_as_many_texts_as_it_was_fine_tuned_on(tmp_path: Path) -> 
         ask = Predict().load(folder)
         with pytest.raises(UserError, match=f"this model takes {' and '.join(fields)}"):
             ask([text])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"problem_type": "multi_label_classification"}, "multi_label_classification in config"),
+        ({"id2label": {"0": "好"}}, "a single label in config"),
+    ],
+)
+def test_classifiers_that_do_not_take_one_of_several_are_refused(
+    fine_tuned: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    folder = Path(shutil.copytree(fine_tuned, tmp_path / "model"))
+    raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(raw | changes), encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        Predict().load(folder)

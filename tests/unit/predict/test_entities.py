@@ -1,3 +1,5 @@
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,29 @@ def test_another_kind_of_model_names_the_right_question(folder: Path, mlm: Path)
         Classify().load(folder)
     with pytest.raises(UserError, match="no label names"):
         Predict().load(mlm)
+
+
+def retagged(folder: Path, to: Path, names: list[str]) -> Path:
+    """Copy a tagger with other names of its tags."""
+    shutil.copytree(folder, to)
+    raw = json.loads((to / "config.json").read_text(encoding="utf-8"))
+    raw["id2label"] = {str(n): name for n, name in enumerate(names)}
+    (to / "config.json").write_text(json.dumps(raw), encoding="utf-8")
+    return to
+
+
+def test_tags_of_other_programs(folder: Path, tmp_path: Path) -> None:
+    """M goes on as I does, classes of special pieces mark nothing, bare letters have one type."""
+    text = "我去上海好，他去北京。"
+    [own] = Predict().load(folder)([text])
+    bmes = retagged(folder, tmp_path / "bmes", ["[PAD]", "B-LOC", "M-LOC", "B-PER", "M-PER"])
+    assert Predict().load(bmes)([text]) == [own]
+    bare = retagged(folder, tmp_path / "bare", ["O", "B", "I", "B", "I"])
+    [answer] = Predict().load(bare)([text])
+    assert answer["entities"]
+    for one in answer["entities"]:
+        assert one["type"] == "_"
+        assert one["probability"] > 0.3
+    pos = retagged(folder, tmp_path / "pos", ["n", "v", "O", "B", "I"])
+    with pytest.raises(UserError, match=r"id2label in config\.json: tag 'n': expected O, or B"):
+        Predict().load(pos)

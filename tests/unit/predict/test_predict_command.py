@@ -210,7 +210,9 @@ def test_json_lines_bring_fields_and_ids(
         ("3", "a JSON int; expected an object or a text"),
         ('{"txt": "我[MASK]"}', "no field 'txt'; did you mean 'text'"),
         ('{"text": 3}', "expected a text"),
-        ('{"text": "\\ud800[MASK]"}', "half of a character"),
+        ('{"text": "\\ud800[MASK]"}', "not JSON in UTF-8.*surrogates"),
+        ('{"id": "\\ud83d", "text": "[MASK]"}', "not JSON in UTF-8.*surrogates"),
+        (f'{{"id": {"1" * 5000}, "text": "[MASK]"}}', "not JSON in UTF-8.*digits"),
     ],
 )
 def test_bad_json_lines_are_named(mlm: Path, tmp_path: Path, line: str, message: str) -> None:
@@ -255,6 +257,53 @@ def test_answers_in_a_file_go_on_after_a_stop(mlm: Path, tmp_path: Path) -> None
     assert texts == good
 
 
+def test_a_bad_line_may_be_skipped_when_a_run_goes_on_and_is_told_then_too(
+    mlm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "texts.txt", tmp_path / "answers.jsonl"
+    path.write_text("我[MASK]\n没有\n\n去[MASK]\n好\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"texts\.txt:2"):
+        run(config(mlm, "fill-mask", file=path, out=out))
+    whole = {"file": path, "out": out, "resume": True, "on_error": "skip"}
+    result = run(config(mlm, "fill-mask", **whole))
+    assert result == {"out": str(out), "answers": 5, "of_an_earlier_run": 1, "exit_code": 3}
+    # As if it had been killed after its third line: what went before counts.
+    lines = out.read_text(encoding="utf-8").splitlines(keepends=True)
+    with pytest.raises(UserError, match=r"texts\.txt:2"):
+        run(config(mlm, "fill-mask", file=path, out=out, overwrite=True))
+    (tmp_path / "answers.jsonl.partial").write_text("".join(lines[:3]), encoding="utf-8")
+    path_out = out.read_text(encoding="utf-8")
+    out.unlink()
+    capsys.readouterr()
+    result = run(config(mlm, "fill-mask", **whole))
+    assert result == {"out": str(out), "answers": 5, "of_an_earlier_run": 3, "exit_code": 3}
+    assert out.read_text(encoding="utf-8") == path_out
+    err = capsys.readouterr().err
+    assert "2 lines could not be answered" in err
+    assert "1 blank lines" in err
+
+
+def test_a_run_does_not_go_on_with_another_engine(mlm: Path, tmp_path: Path) -> None:
+    path, out = tmp_path / "texts.txt", tmp_path / "answers.jsonl"
+    path.write_text("我[MASK]\n没有\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"texts\.txt:2"):
+        run(config(mlm, "fill-mask", file=path, out=out))
+    with pytest.raises(UserError, match="engine was torch fp32, now torch bf16"):
+        run(config(mlm, "fill-mask", file=path, out=out, resume=True, precision="bf16"))
+
+
+def test_a_pipe_can_be_answered_into_a_file(mlm: Path, tmp_path: Path) -> None:
+    import threading
+
+    pipe, out = tmp_path / "pipe", tmp_path / "answers.jsonl"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("我[MASK]\n",))
+    writer.start()
+    run(config(mlm, "fill-mask", file=pipe, out=out))
+    writer.join()
+    assert json.loads(out.read_text(encoding="utf-8"))["text"] == "我[MASK]"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -262,6 +311,8 @@ def test_answers_in_a_file_go_on_after_a_stop(mlm: Path, tmp_path: Path) -> None
         ({"text": ["[MASK]"], "resume": True}, "nothing to resume without --out"),
         ({"text": ["[MASK]"], "overwrite": True}, "nothing to overwrite without --out"),
         ({"text": ["[MASK]"], "batch_tokens": 0}, "--batch-tokens: got 0"),
+        ({"text": ["[MASK]"], "on_error": "skip"}, "--on-error: is for the lines of --file"),
+        ({"text": ["[MASK]"], "engine": "onnx", "precision": "bf16"}, "--precision bf16: is torch"),
         ({"text": ["[MASK]", "我"]}, "2 texts; this model takes text"),
     ],
 )

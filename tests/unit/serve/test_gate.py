@@ -5,9 +5,12 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
 from hanmo.core.errors import UserError
+from hanmo.serve.app import _shared_with, _tell_problems
 from hanmo.serve.gate import Gate
 from hanmo.serve.limits import Limits
 from hanmo.serve.metrics import Metrics
@@ -46,14 +49,14 @@ async def request(
     late: float = 0.0,
 ) -> tuple[int, dict[str, str], bytes]:
     """Send a request as an ASGI server does: status, headers, body."""
-    waiting = list(chunks)
+    waiting = list(chunks) or [b""]
     sent: list[Any] = []
 
     async def receive() -> Any:
         if late:
             await asyncio.sleep(late)
         if not waiting:
-            return {"type": "http.request", "body": b"", "more_body": False}
+            await asyncio.Event().wait()  # a client that waits for its answer says nothing
         body = waiting.pop(0)
         return {"type": "http.request", "body": body, "more_body": bool(waiting)}
 
@@ -210,6 +213,103 @@ def test_a_client_that_leaves_and_other_protocols() -> None:
         assert sent == [{"type": "websocket.close", "code": 1000}]
 
     asyncio.run(run())
+
+
+def test_a_client_that_leaves_meanwhile_costs_nothing_more() -> None:
+    """What it asked for is given up at once, so that it does not run for nobody."""
+
+    async def run() -> None:
+        entered, ended = asyncio.Event(), asyncio.Event()
+
+        async def waits(scope: Any, receive: Any, send: Any) -> None:
+            entered.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        made = gate(waits)
+        messages = [{"type": "http.request", "body": b"x"}, {"type": "http.disconnect"}]
+
+        async def receive() -> Any:
+            if len(messages) == 1:
+                await entered.wait()
+            return messages.pop(0)
+
+        async def send(message: Any) -> None:
+            raise AssertionError("nobody is there")
+
+        scope = {"type": "http", "path": "/models/m/classify", "method": "POST", "headers": []}
+        await made(scope, receive, send)
+        assert ended.is_set()
+        assert made.active == 0
+        told = made._metrics.text().decode()
+        assert 'hanmo_requests_total{route="none",status="499"} 1.0' in told
+
+    asyncio.run(run())
+
+
+def test_requests_that_make_no_model_run_take_no_place_and_no_body() -> None:
+    async def run() -> None:
+        async def never() -> Any:
+            raise AssertionError("nobody reads this body")
+
+        made, sent = gate(requests=1), []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        made.active = 1  # a question is being answered
+        for path, method in (("/health", "GET"), ("/models/m/classify", "PUT")):
+            scope = {"type": "http", "path": path, "method": method, "headers": []}
+            await made(scope, never, send)
+        assert [one["status"] for one in sent[::2]] == [200, 200]
+        assert made.active == 1
+
+    asyncio.run(run())
+
+
+def through(made: Any, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
+    async def run() -> httpx.Response:
+        transport = httpx.ASGITransport(app=made, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            return await client.request(method, path, headers=headers)
+
+    return asyncio.run(run())
+
+
+def test_mistakes_inside_the_application_have_the_form_of_all_errors(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    api, measured = FastAPI(), Metrics()
+    _tell_problems(api, measured)
+
+    @api.post("/broken")
+    async def broken() -> None:
+        raise RuntimeError("/etc/secret-path")
+
+    answer = through(Gate(api, limits=Limits(), metrics=measured), "POST", "/broken", {})
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "internal"
+    assert answer.json()["error"]["request_id"] == answer.headers["x-request-id"]
+    assert "secret" not in answer.text
+    assert "secret-path" in capsys.readouterr().err
+    assert 'hanmo_refused_total{code="internal"} 1.0' in measured.text().decode()
+
+
+def test_pages_of_other_servers_may_ask_with_a_token() -> None:
+    """A browser first asks without it whether it may, and reads refusals only if it may."""
+    origin = {"Origin": "https://example.org"}
+    made = _shared_with(gate(token="t" * 16), ["https://example.org"])
+    asks = {"Access-Control-Request-Method": "POST"}
+    asks |= {"Access-Control-Request-Headers": "authorization,content-type"}
+    first = through(made, "OPTIONS", "/models/m/classify", origin | asks)
+    assert first.status_code == 200
+    assert first.headers["access-control-allow-origin"] == "https://example.org"
+    refused = through(made, "POST", "/models/m/classify", origin)
+    assert refused.status_code == 401
+    assert refused.headers["access-control-allow-origin"] == "https://example.org"
+    assert "x-request-id" in refused.headers["access-control-expose-headers"].lower()
 
 
 def test_problems_are_json_in_any_language() -> None:

@@ -8,6 +8,7 @@ CRFsuite (Okazaki 2007), decoded here in batches.
 Example: ``Annotator().annotate(["我们去北京。"])[0].layers["pos"]``
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from hanmo.annotate._crf_model import LAYERS, SHIPPED, layers_of, open_model, ta
 from hanmo.annotate._crf_tagging import segment, tag_words
 from hanmo.annotate.sentence import Sentence
 from hanmo.core.errors import UserError, nearest
+
+# An opened model remembers words; threads of a process share it.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +66,5 @@ class Annotator:
         """
         # Opened here and kept per process, so that the annotator itself is small and picklable.
         model = open_model(self.model or SHIPPED)
-        return tag_words(model, texts, segment(model, texts), self.layers or ())
+        with _ONE_AT_A_TIME:
+            return tag_words(model, texts, segment(model, texts), self.layers or ())
