@@ -10,6 +10,7 @@ it (a list of texts), and at its best: texts sorted by length, in batches of 8 t
 """
 
 import argparse
+import itertools
 import os
 import statistics
 import tempfile
@@ -139,14 +140,14 @@ def _sides(folders: Any, task: str, threads: int) -> dict[str, Callable[[Sequenc
 
     sides: dict[str, Callable[[Sequence[str]], Any]] = {"transformers": peer}
     sides["transformers-1"] = lambda texts: pipe(list(texts), **options)
-    for size in _BATCHES:
-        sides[f"transformers-{size}"] = lambda texts, size=size: pipe(
-            sorted(texts, key=len), batch_size=size, **options
-        )
     halved = pipeline(
         name, model=str(plain), tokenizer=AutoTokenizer.from_pretrained(plain), dtype=torch.bfloat16
     )
     sides["transformers-bf16"] = lambda texts: halved(list(texts), batch_size=len(texts), **options)
+    for size, (kind, one) in itertools.product(_BATCHES, (("", pipe), ("-bf16", halved))):
+        sides[f"transformers{kind}-{size}"] = lambda texts, size=size, one=one: one(
+            sorted(texts, key=len), batch_size=size, **options
+        )
     made = registry.load("hanmo.predict", task).Predict
     for engine, (kind, precision) in ENGINES.items():
         how = How(engine=kind, precision=precision)
@@ -179,7 +180,8 @@ def _whole(
     sides: Any, folders: Any, threads: int, texts: Sequence[str], *, rounds: int, made: Path
 ) -> None:
     """Many short texts as a file has them: medians of `rounds`, all sides in turns."""
-    peers = ["transformers-1", *(f"transformers-{size}" for size in _BATCHES)]
+    peers = [name for name in sides if name.startswith("transformers") and name[-1].isdigit()]
+    peers.remove("transformers-bf16")
     file = made / "short.txt"
     file.write_text("\n".join(texts) + "\n", encoding="utf-8")
     times: dict[str, list[float]] = {name: [] for name in (*peers, *ENGINES)}

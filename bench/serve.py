@@ -122,7 +122,7 @@ def _write_model(folder: Path, vocab: Path, size: str, texts: Sequence[str]) -> 
     torch.nn.init.normal_(model.classifier.weight, std=0.5)
     with torch.inference_mode():
         shared = _mean_logits(model, Tokenizer.load(vocab), texts)
-        model.classifier.bias.sub_(shared)
+        model.classifier.bias.sub_(shared.to(model.classifier.bias.device))
     labels = {str(n): name for n, name in enumerate(("差", "中", "好"))}
     extra = {"kind": "classification", "task": "bench", "fields": ["text_a"]}
     save_model(folder, model, tokenizer=Tokenizer.load(vocab), extra=extra, id2label=labels)

@@ -6,15 +6,15 @@
 #
 # DATA holds raw/{wiki_zh,laws}.txt[.xz], vocab/vocab.txt and the tasks' files as downloaded.
 # OUT/lert-tiny is the model, in half precision, OUT/box its run; then it is fine-tuned on four
-# tasks with three seeds, beside random weights. After a kill, run the same line again. STEPS,
-# WORKERS, SEEDS, THREADS and EXAMPLES (task=number …) may be set in the environment; a GPU, where
+# tasks with three seeds, beside random weights. After a kill, run the same line again.
+# BOX_STEPS, WORKERS, SEEDS, THREADS and EXAMPLES (task=number …, or task alone) may be set in the environment; a GPU, where
 # there is one, is used, and may train it longer.
 set -euo pipefail
 [ $# -eq 2 ] || { echo "usage: examples/box.sh DATA OUT" >&2; exit 2; }
 data=$1 out=$2
 hanmo=${HANMO:-hanmo}
 # 12,000 steps of 32 sequences: 38 million pieces.
-steps=${STEPS:-12000} workers=${WORKERS:-2}
+steps=${BOX_STEPS:-12000} workers=${WORKERS:-2}
 seeds=${SEEDS:-3} threads=${THREADS:+--threads $THREADS}
 read -ra examples <<< "${EXAMPLES:-chnsenticorp=2400 tnews=5000 ocnli=5000 msra-ner=4000}"
 
@@ -35,8 +35,10 @@ $hanmo pretrain "$out/box-shards" --objective lert --size lert-tiny --steps "$st
   --save-every 500 --log-every 50 --resume $threads --out "$out/box"
 $hanmo convert "$out/box" "$out/lert-tiny" --to hanmo --dtype float16
 for one in "${examples[@]}"; do
+  limit=()
+  [ "${one%=*}" = "$one" ] || limit=(--limit-train "${one#*=}")
   $hanmo evaluate --models "lert-tiny=$out/lert-tiny" "random=random:$out/lert-tiny" \
-    --tasks "${one%=*}" --limit-train "${one#*=}" --max-length 128 --data "$data" \
+    --tasks "${one%=*}" "${limit[@]}" --max-length 128 --data "$data" \
     --seeds "$seeds" --workers "$workers" $threads --out "$out/box-runs"
 done
 $hanmo report "$out/box-runs"

@@ -18,6 +18,7 @@ import numpy as np
 from hanmo.annotate._crf_features import (
     EDGE,
     WORD_TEMPLATES,
+    Row,
     after_in_clause,
     before_in_clause,
     word_attributes,
@@ -103,8 +104,7 @@ class WordScorer:
         bounds: list[int] = []
         for form in forms:
             self._characters += len(form)
-            long = len(form) > _LONG_WORD
-            for part in word_attributes.__wrapped__(form) if long else word_attributes(form):
+            for part in _attributes(form):
                 bounds.append(len(attributes))
                 attributes.append(0)  # so that no part is empty
                 attributes += [self._attributes.get(attribute, 0) for attribute in part]
@@ -117,7 +117,7 @@ class WordScorer:
         self._table[first:after] = sums.reshape(len(forms), 3, -1)
         signs = [(i, f) for i, f in enumerate(forms, first) if not any(map(str.isalnum, f))]
         for row, form in signs:
-            word = word_attributes(form)[0][0]
+            word = _attributes(form)[0][0]
             for column, learnt in self._of_signs:
                 # Else it has the attributes of any rare word, and most rare words are names.
                 self._table[row, 0, column] += _LEANING * (word not in learnt)
@@ -210,3 +210,8 @@ def _learnt_words(weights: Weights) -> frozenset[bytes]:
         for name, row in weights.attributes.items()
         if name[:1] == b"w" and np.abs(weights.state[row]).max() >= _LEAST
     )
+
+
+def _attributes(form: str) -> tuple[Row, Row, Row]:
+    """Return a word's attributes; those of long ones, which hardly come again, are not kept."""
+    return (word_attributes.__wrapped__ if len(form) > _LONG_WORD else word_attributes)(form)

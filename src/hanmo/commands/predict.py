@@ -33,7 +33,7 @@ from hanmo.commands._questions import AHEAD, BLANK, ERROR, Asked
 from hanmo.core import registry
 from hanmo.core.artifact import digest
 from hanmo.core.errors import INCOMPLETE, UserError, nearest
-from hanmo.core.line_file import line_file
+from hanmo.core.line_file import identity_of, line_file
 from hanmo.core.log import say
 from hanmo.predict._how import EngineName, How, Precision
 from hanmo.predict._predictor import TEXT, Answer, Predictor
@@ -211,9 +211,13 @@ def _load(config: Config) -> Predictor:
     for option in config.options:
         if option not in known:
             raise UserError(f"{config.kind}: no option {option!r}{nearest(option, known)}")
-    predictor: Predictor = made(**config.options).load(
-        config.model,
-        top_k=config.top_k,
-        how=How(config.engine, config.precision, config.batch_tokens),
+    # What is the fastest may change from run to run; one file has one engine.
+    resumed = identity_of(config.out) if config.out is not None and config.resume else {}
+    how = How(
+        config.engine,
+        only=resumed.get("engine"),
+        precision=config.precision,
+        batch_tokens=config.batch_tokens,
     )
+    predictor: Predictor = made(**config.options).load(config.model, top_k=config.top_k, how=how)
     return predictor

@@ -16,6 +16,7 @@ import contextlib
 import math
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,8 +119,9 @@ def run(config: Config) -> None:
     given_up = asyncio.run(_serve(server, listening, config))
     if given_up:
         say(f"serve: stopped; {given_up:,} requests were given up")
-    else:
-        say("serve: stopped; all accepted requests were answered")
+        sys.stderr.flush()
+        os._exit(1)  # else Python waits for the thread that runs the model
+    say("serve: stopped; all accepted requests were answered")
 
 
 async def _serve(server: Any, listening: Any, config: Config) -> int:

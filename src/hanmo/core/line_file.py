@@ -22,7 +22,7 @@ from hanmo.core.errors import UserError
 from hanmo.core.files import COMPRESSIONS, parsed, write_json
 from hanmo.core.lock import exclusive
 
-_PARTIAL = ".partial"
+_PARTIAL, _TOLD = ".partial", ".partial.json"
 
 
 @dataclasses.dataclass(slots=True)
@@ -72,10 +72,7 @@ def line_file(
     if out.is_dir():
         raise UserError(f"{out}: is a folder; expected the name of a file")
     with exclusive(out):
-        partial, told = (
-            out.with_name(out.name + _PARTIAL),
-            out.with_name(f"{out.name}.partial.json"),
-        )
+        partial, told = out.with_name(out.name + _PARTIAL), out.with_name(out.name + _TOLD)
         if out.exists() and not overwrite:
             raise UserError(f"{out}: is there already; --overwrite replaces it")
         plain = json.loads(json.dumps(identity, sort_keys=True, default=str))
@@ -92,6 +89,12 @@ def line_file(
             os.fsync(stream.fileno())
         partial.replace(out)
         told.unlink()
+
+
+def identity_of(out: Path) -> Mapping[str, Any]:
+    """Return what the lines of an interrupted run are made of; nothing where there is none."""
+    told = out.with_name(out.name + _TOLD)
+    return parsed(told) if told.is_file() else {}
 
 
 def _check(

@@ -20,6 +20,7 @@ class How:
     Attributes:
         engine: "torch"; "onnx", the smallest file that `hanmo export` put into the folder; or
             "auto", the fastest of what the folder has on this machine.
+        only: of "auto": the engine of this name (`Engine.name`), whichever is the fastest.
         precision: of torch: "fp32", "bf16" (weights and products; its probabilities differ in the
             third digit), or "auto": bf16 where this machine gains by it.
         batch_tokens: pieces of one forward pass, padding included; default: the engine's own.
@@ -28,6 +29,7 @@ class How:
     """
 
     engine: EngineName = "torch"
+    only: str | None = None
     precision: Precision = "fp32"
     batch_tokens: int | None = None
     shared: dict[Path, Any] | None = dataclasses.field(default=None, compare=False)

@@ -70,6 +70,11 @@ def fastest(folder: Path, how: How, build: Callable[[], Network], pad_id: int) -
             # A copy: one precision must not round the weights of another.
             own = dataclasses.replace(network, module=copy.deepcopy(network.module))
             engines.append(Torch(own, dataclasses.replace(how, precision=precision), pad_id))
+    if how.only is not None:
+        for engine in engines:
+            if engine.name == how.only:
+                return engine
+        raise UserError(f"{folder}: cannot be run by {how.only}, which an earlier run took")
     if len(engines) == 1:
         return engines[0]
     seconds = {engine.name: _seconds(engine) for engine in engines}

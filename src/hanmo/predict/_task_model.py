@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from hanmo.core.errors import UserError
+from hanmo.core.files import parsed
 from hanmo.data.batches import collate
 from hanmo.data.ragged import Array, Corrupted, join
 from hanmo.model.checkpoint import CONFIG, load_into, random_encoder, read_extra
@@ -149,6 +150,8 @@ def open_task_model(folder: Path, how: How, *, answers: str, default_kind: str) 
     config = read_config(folder / CONFIG)
     kind = _kind(folder, answers, default_kind)
     task = _task(folder, kind, config)
+    if kind.answers in _READ_LABELS and "kind" not in read_extra(folder):
+        task = dataclasses.replace(task, labels=_READ_LABELS[kind.answers](folder, task.labels))
     tokenizer = open_tokenizer(folder, config.vocab_size, how)
     engine = open_engine(
         how, folder, lambda: _network(folder, kind, task, config), pad_id=tokenizer.pad_id
@@ -215,8 +218,6 @@ def _task(folder: Path, kind: Kind, config: EncoderConfig) -> Task:
             f"{_needed(kind.answers)}"
         )
     labels = tuple(str(named[key]) for key in sorted(named, key=int)) if has_labels else ()
-    if kind.answers in _READ_LABELS:
-        labels = _READ_LABELS[kind.answers](folder, labels, raw.get("problem_type"))
     # Windows are as long as those that it was fine-tuned on; what is read whole may be as long as
     # the model allows, for it is answered whole or refused, never cut in silence.
     longest = config.max_position_embeddings
@@ -234,8 +235,9 @@ def _task(folder: Path, kind: Kind, config: EncoderConfig) -> Task:
     )
 
 
-def _classes(folder: Path, labels: tuple[str, ...], problem: object) -> tuple[str, ...]:
+def _classes(folder: Path, labels: tuple[str, ...]) -> tuple[str, ...]:
     """Refuse classifiers that do not take one of several labels."""
+    problem = parsed(folder / CONFIG).get("problem_type")
     if len(labels) > 1 and problem not in _OTHER_PROBLEMS:
         return labels
     what = f"problem_type {problem}" if problem else "a single label"
@@ -244,12 +246,12 @@ def _classes(folder: Path, labels: tuple[str, ...], problem: object) -> tuple[st
     )
 
 
-def _tags(folder: Path, labels: tuple[str, ...], problem: object) -> tuple[str, ...]:
+def _tags(folder: Path, labels: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(_tag(folder, label) for label in labels)
 
 
 # What kinds of tasks answer with → how names of labels from elsewhere are read.
-_READ_LABELS: Mapping[str, Callable[[Path, tuple[str, ...], object], tuple[str, ...]]] = {
+_READ_LABELS: Mapping[str, Callable[[Path, tuple[str, ...]], tuple[str, ...]]] = {
     "label": _classes,
     "tags": _tags,
 }

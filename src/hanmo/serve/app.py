@@ -33,6 +33,7 @@ from hanmo.serve.models import Key, Served, open_models
 from hanmo.serve.problems import Problem
 
 _ASIDE = 500  # characters from which reading texts may not hold up other requests
+_MOST_LOADING = 8  # questions of a model with options of their own, being prepared
 _SCHEMA = "Input"  # how the names of schemas of inputs end
 _CODES: Mapping[int, str] = {404: "not_found", 405: "method_not_allowed"}
 _FAILURES: dict[int | str, dict[str, Any]] = {
@@ -150,6 +151,7 @@ def _add_question(api: FastAPI, model: Served, kind: str, batcher: Batcher, limi
         given: Any = request
         options = {name: getattr(given, name) for name in type(given).model_fields}
         inputs, top_k = options.pop("inputs"), options.pop("top_k")
+        options = {k: one.strip() if isinstance(one, str) else one for k, one in options.items()}
         asked = await _asked(model, Key(kind, top_k, tuple(sorted(options.items()))), batcher)
         rows = [one if isinstance(one, str) else _row(one) for one in inputs]
         if asked.predictor.reads_slowly or sum(len(str(row)) for row in rows) > _ASIDE:
@@ -186,6 +188,13 @@ async def _asked(model: Served, key: Key, batcher: Batcher) -> Asked:
     if found is None:
         loading = model.loading.get(key)
         if loading is None:
+            if len(model.loading) >= _MOST_LOADING:
+                raise Problem(
+                    429,
+                    "too_many_requests",
+                    "too many questions with options of their own are being prepared",
+                    headers={"Retry-After": "1"},
+                )
             loading = asyncio.ensure_future(batcher.aside(lambda: model.load(key)))
             model.loading[key] = loading
             loading.add_done_callback(lambda done: _loaded(model, key, done))

@@ -117,7 +117,13 @@ class Batcher:
             self._queue.append(_Item(asked, query, one, job, place))
         self._count(cost)
         self._something.set()
-        return await job.done
+        try:
+            return await job.done
+        except asyncio.CancelledError:  # whoever asked has gone
+            waiting = [one for one in self._queue if one.job is job]
+            self._queue = collections.deque(one for one in self._queue if one.job is not job)
+            self._count(-sum(one.cost for one in waiting))
+            raise
 
     def _retry_after(self) -> int:
         seconds = self._waiting / self._speed if self._speed else 1.0

@@ -6,6 +6,7 @@ A model's weights are loaded once; its kinds of answers and their options share 
 import asyncio
 import collections
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from hanmo.core import registry
 from hanmo.core.errors import UserError
 from hanmo.core.flags import Flag, flags_of
+from hanmo.core.log import say
 from hanmo.model.checkpoint import CONFIG, read_extra
 from hanmo.predict._how import How
 from hanmo.predict._networks import open_shared
@@ -60,6 +62,8 @@ class Served:
 
     def find(self, key: "Key") -> Asked | None:
         """Return the predictor of a question, if it is loaded."""
+        if key == usual(key.kind):
+            return self.kinds[key.kind]
         if key in self._asked:
             self._asked.move_to_end(key)
         return self._asked.get(key)
@@ -104,6 +108,13 @@ class Served:
         return facts
 
 
+@functools.cache
+def usual(kind: str) -> Key:
+    """Return the question of a kind with default options."""
+    options = sorted((flag.name, flag.default) for flag, _ in options_of(kind))
+    return Key(kind, DEFAULT_TOP_K, tuple(options))
+
+
 def options_of(kind: str) -> list[tuple[Flag, int | None]]:
     """Return the options of a kind that a request may set, and the most that it may ask for."""
     made = registry.member(KINDS, kind, "Predict")
@@ -139,13 +150,18 @@ def open_models(named: Mapping[str, Path], how: How) -> dict[str, Served]:
     for name, folder in named.items():
         own = dataclasses.replace(how, shared={})
         asked: dict[str, Asked] = {}
+        lacking: list[UserError] = []
         for kind in open_shared(folder, own):
-            asked[kind] = Asked(name, kind, load(folder, kind, own))
+            try:
+                asked[kind] = Asked(name, kind, load(folder, kind, own))
+            except UserError as error:
+                lacking.append(error)
+        if not asked:
+            raise lacking[0]
+        for why in lacking:
+            say(f"serve: {name}: left out: {why}")
         engine = next(iter(asked.values())).predictor.engine
         served[name] = Served(name, folder, own, asked, engine)
-        for kind, one in asked.items():
-            usual = sorted((flag.name, flag.default) for flag, _ in options_of(kind))
-            served[name].keep(Key(kind, DEFAULT_TOP_K, tuple(usual)), one)
     return served
 
 

@@ -94,6 +94,7 @@ def retagged(folder: Path, to: Path, names: list[str]) -> Path:
     shutil.copytree(folder, to)
     raw = json.loads((to / "config.json").read_text(encoding="utf-8"))
     raw["id2label"] = {str(n): name for n, name in enumerate(names)}
+    del raw["hanmo"]["kind"]
     (to / "config.json").write_text(json.dumps(raw), encoding="utf-8")
     return to
 

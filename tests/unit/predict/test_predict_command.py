@@ -10,6 +10,8 @@ import torch
 
 from hanmo.commands.predict import Config, run
 from hanmo.core.errors import UserError
+from hanmo.predict import _onnx
+from hanmo.predict._how import How
 from hanmo.predict.fill_mask import Predict
 
 
@@ -290,6 +292,31 @@ def test_a_run_does_not_go_on_with_another_engine(mlm: Path, tmp_path: Path) -> 
         run(config(mlm, "fill-mask", file=path, out=out))
     with pytest.raises(UserError, match="engine was torch fp32, now torch bf16"):
         run(config(mlm, "fill-mask", file=path, out=out, resume=True, precision="bf16"))
+
+
+def test_a_run_goes_on_with_the_engine_that_was_the_fastest(
+    mlm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one may be the fastest when the run is continued."""
+    path, out = tmp_path / "texts.txt", tmp_path / "answers.jsonl"
+    path.write_text("我[MASK]\n没有\n", encoding="utf-8")
+    monkeypatch.setattr(_onnx, "_precisions", lambda how: ("fp32", "bf16"))
+    asked = {"file": path, "out": out, "engine": "auto", "precision": "auto"}
+
+    def fast(name: str) -> None:
+        monkeypatch.setattr(_onnx, "_seconds", lambda engine: float(engine.name != name))
+
+    fast("torch bf16")
+    with pytest.raises(UserError, match=r"texts\.txt:2"):
+        run(config(mlm, "fill-mask", **asked))
+    fast("torch fp32")
+    told = tmp_path / "answers.jsonl.partial.json"
+    assert json.loads(told.read_text(encoding="utf-8"))["engine"] == "torch bf16"
+    result = run(config(mlm, "fill-mask", **asked, resume=True, on_error="skip"))
+    assert result is not None and result["of_an_earlier_run"] == 1
+    monkeypatch.setattr(_onnx, "_precisions", lambda how: ("fp32",))
+    with pytest.raises(UserError, match="cannot be run by torch bf16, which an earlier run took"):
+        Predict().load(mlm, how=How("auto", only="torch bf16"))
 
 
 def test_a_pipe_can_be_answered_into_a_file(mlm: Path, tmp_path: Path) -> None:
