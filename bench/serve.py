@@ -180,6 +180,14 @@ class _Client:
         response = self._connection.getresponse()
         return response.status, json.loads(response.read())
 
+    def ask_or_lose(self, text: str) -> tuple[int, Any] | None:
+        """Ask; None, and a new connection for what follows, where no whole answer came."""
+        try:
+            return self.ask(text)
+        except (OSError, http.client.HTTPException, ValueError):
+            self._connection.close()
+            return None
+
 
 def _known(url: tuple[str, int, int], texts: Sequence[str]) -> dict[str, dict[str, float]]:
     client = _Client(url)
@@ -228,13 +236,12 @@ def _load(
         for text in itertools.islice(itertools.cycle(texts), number * 7, None):
             if time.perf_counter() - begin > seconds:
                 return
-            try:
-                status, told = session.ask(text)
-            except (OSError, http.client.HTTPException, ValueError):
-                session = _Client(url)
+            answer = session.ask_or_lose(text)
+            if answer is None:
                 with lock:
                     lost += 1
                 continue
+            status, told = answer
             bad = status == 200 and not _right(text, told, known)
             with lock:
                 statuses[status] += 1
@@ -273,13 +280,12 @@ def _arrivals(
         while (place := next(places)) < len(due):
             time.sleep(max(0.0, begin + due[place] - time.perf_counter()))
             text = texts[place % len(texts)]
-            try:
-                status, told = session.ask(text)
-            except (OSError, http.client.HTTPException, ValueError):
-                session = _Client(url)
+            answer = session.ask_or_lose(text)
+            if answer is None:
                 with lock:
                     lost += 1
                 continue
+            status, told = answer
             # From the moment at which it was due: a late client counts, too.
             taken = time.perf_counter() - begin - due[place]
             with lock:

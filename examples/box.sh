@@ -7,8 +7,8 @@
 # DATA holds raw/{wiki_zh,laws}.txt[.xz], vocab/vocab.txt and the tasks' files as downloaded.
 # OUT/lert-tiny is the model, in half precision, OUT/box its run; then it is fine-tuned on four
 # tasks with three seeds, beside random weights. After a kill, run the same line again.
-# BOX_STEPS, WORKERS, SEEDS, THREADS and EXAMPLES (task=number …, or task alone) may be set in the environment; a GPU, where
-# there is one, is used, and may train it longer.
+# BOX_STEPS, WORKERS, SEEDS, THREADS and EXAMPLES (task=number …, or task alone) may be set in the
+# environment; a GPU, where there is one, is used, and may train it longer.
 set -euo pipefail
 [ $# -eq 2 ] || { echo "usage: examples/box.sh DATA OUT" >&2; exit 2; }
 data=$1 out=$2

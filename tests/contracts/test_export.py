@@ -118,11 +118,22 @@ def test_an_untrained_head_is_left_out_and_an_encoder_alone_has_its_layers(tmp_p
     assert set(onnx.compare(engine, engine, ids, (layer_head(2),))) == {layer_head(2)}
 
 
+def quantised(folder: Path, model: MaskedLm) -> tuple[Network, list[str]]:
+    """Export a model in fp32 and int8; returns its network and the operations of the latter."""
+    import onnx as library
+
+    randomise(model)
+    save_model(folder / "model", model, tokenizer=tokenizer())
+    network, _ = network_of(folder / "model")
+    onnx.write(network, folder / "model.onnx")
+    onnx.quantize(folder / "model.onnx", folder / "model.int8.onnx")
+    graph = library.load(folder / "model.int8.onnx").graph
+    return network, [node.op_type for node in graph.node]
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_int8_takes_every_product_of_a_family(tmp_path: Path, name: str) -> None:
     """Those of ALBERT read the same weights in every layer; these are stored once."""
-    import onnx as library
-
     family = FAMILIES[name]
     shape = dataclasses.replace(
         family,
@@ -134,12 +145,7 @@ def test_int8_takes_every_product_of_a_family(tmp_path: Path, name: str) -> None
         vocab_size=157,
     )
     model = MaskedLm(shape, layers={})
-    randomise(model)
-    save_model(tmp_path / "model", model, tokenizer=tokenizer())
-    network, _ = network_of(tmp_path / "model")
-    onnx.write(network, tmp_path / "model.onnx")
-    onnx.quantize(tmp_path / "model.onnx", tmp_path / "model.int8.onnx")
-    operations = [n.op_type for n in library.load(tmp_path / "model.int8.onnx").graph.node]
+    _, operations = quantised(tmp_path, model)
     projection = 1 if shape.projects else 0
     assert operations.count("MatMulInteger") == 4 * shape.num_hidden_layers + 2 + projection
     sizes = [(tmp_path / one).stat().st_size for one in ("model.int8.onnx", "model.onnx")]
@@ -153,14 +159,7 @@ def test_int8_keeps_embeddings_and_small_heads(tmp_path: Path) -> None:
     )
     model = MaskedLm(shape, layers={"pos": tuple("abc")})
     torch.manual_seed(0)
-    randomise(model)
-    save_model(tmp_path / "model", model, tokenizer=tokenizer())
-    network, _ = network_of(tmp_path / "model")
-    onnx.write(network, tmp_path / "model.onnx")
-    onnx.quantize(tmp_path / "model.onnx", tmp_path / "model.int8.onnx")
-    import onnx as library
-
-    operations = [n.op_type for n in library.load(tmp_path / "model.int8.onnx").graph.node]
+    network, operations = quantised(tmp_path, model)
     # Four products a layer, the head's transform and the scores of pieces; three labels stay.
     assert operations.count("MatMulInteger") == 4 * shape.num_hidden_layers + 2
     rng = np.random.default_rng(1)
