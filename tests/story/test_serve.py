@@ -238,7 +238,7 @@ def test_nothing_is_lost_or_mixed_up_at_overload(folders: dict[str, Path], tmp_p
 
 
 def test_sigterm_answers_what_was_accepted(folders: dict[str, Path], tmp_path: Path) -> None:
-    running = start(tmp_path / "log", folders["lert"], *EXACT, "--drain", "0.5")
+    running = start(tmp_path / "log", folders["lert"], *EXACT, "--drain", "1")
     # Many masked words: a second or so of work.
     body = {"inputs": [f"[MASK][MASK][MASK]{c}" for c in CHARACTERS[:100]], "beam": 16}
     try:

@@ -30,6 +30,7 @@ _OPEN = (HEALTH, READY)  # routes without a token: balancers ask them
 _PUBLIC = ("/", "/docs", "/openapi.json", "/favicon.ico")  # pages that hold no answers
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _DISCARDED = 32  # times the largest body that are read of one that is larger
+_LINGER = 2.0  # seconds that the body of a refused request may take to come
 MISTAKE = "the server made a mistake; its log says which"
 _WORK = "POST"  # the method of requests that make a model run
 
@@ -78,7 +79,7 @@ class Gate:
             await send(message)
 
         try:
-            self._check(scope, headers)
+            await self._check(scope, headers, receive)
             if scope["method"] == _WORK:
                 with self._counted():
                     body = await self._body(headers, receive)
@@ -136,8 +137,36 @@ class Gate:
                 task.cancel()
             await asyncio.gather(inner, left, return_exceptions=True)
 
-    def _check(self, scope: Message, headers: MutableMapping[bytes, bytes]) -> None:
-        """Refuse what may not come in.
+    async def _check(
+        self, scope: Message, headers: MutableMapping[bytes, bytes], receive: Receive
+    ) -> None:
+        """Refuse what may not come in, once its body is here.
+
+        A connection that is closed while a body is on its way is reset, and then the client loses
+        the answer too.
+
+        Raises:
+            Problem: 401, 429, 503.
+            _GoneError: the client went away.
+        """
+        try:
+            self._admit(scope, headers)
+        except Problem:
+            if scope["method"] == _WORK:
+                await self._discard(receive)
+            raise
+
+    async def _discard(self, receive: Receive) -> None:
+        size = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(_LINGER, self._limits.seconds)):
+                async for chunk in _chunks(receive):
+                    size += len(chunk)
+                    if size > self._limits.body_bytes:
+                        break
+
+    def _admit(self, scope: Message, headers: MutableMapping[bytes, bytes]) -> None:
+        """Look at what a request says of itself.
 
         Raises:
             Problem: 401, 429, 503.

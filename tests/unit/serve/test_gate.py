@@ -159,6 +159,50 @@ def test_a_stopping_server_answers_what_it_has_and_refuses_what_comes() -> None:
     asyncio.run(run())
 
 
+def test_a_refused_request_is_answered_once_its_body_is_here() -> None:
+    """A connection closed under a body that is on its way is reset, and the answer with it."""
+
+    async def run() -> None:
+        made = gate(body_bytes=10, seconds=0.2)
+        made.draining = True
+        taken = 0
+
+        def body(*chunks: bytes | None) -> Any:
+            nonlocal taken
+            taken = 0
+
+            async def receive() -> Any:
+                nonlocal taken
+                if taken >= len(chunks):
+                    return {"type": "http.disconnect"}
+                chunk = chunks[taken]
+                if chunk is None:  # the client sends no more
+                    await asyncio.Event().wait()
+                taken += 1
+                return {"type": "http.request", "body": chunk, "more_body": taken < len(chunks)}
+
+            return receive
+
+        async def status(receive: Any) -> int | None:
+            sent: list[Any] = []
+
+            async def send(message: Any) -> None:
+                sent.append(message)
+
+            scope = {"type": "http", "path": "/models/m/classify", "method": "POST", "headers": []}
+            await made(scope, receive, send)
+            return sent[0]["status"] if sent else None
+
+        assert await status(body(b"1234", b"5678", b"")) == 503
+        assert taken == 3  # all of it
+        assert await status(body(*[b"12345"] * 100)) == 503
+        assert taken == 3  # no more than a body may have
+        assert await status(body(b"1", None)) == 503  # after the deadline
+        assert await status(body()) is None  # nobody waits for an answer
+
+    asyncio.run(run())
+
+
 def test_only_so_many_requests_at_a_time() -> None:
     async def run() -> None:
         entered, go = asyncio.Event(), asyncio.Event()
