@@ -8,6 +8,7 @@ over the layers and their own schedule, the same for every task (facts/04).
 """
 
 import dataclasses
+import json
 import tomllib
 from pathlib import Path
 
@@ -25,23 +26,30 @@ _SMALL = "rate: MiniRBT README, all small models 1e-4 but OCNLI 5e-5 (facts/07)"
 _ELECTRA = {"small": (3e-4, 0.8), "base": (1e-4, 0.8), "large": (5e-5, 0.9)}
 
 
-def published(task: Task, shape: EncoderConfig) -> Settings:
+def published(task: Task, shape: EncoderConfig, *, masked_lm: bool = False) -> Settings:
     """Return the settings to fine-tune a model of this shape with.
 
     What a user's task file states stays as it is; the sample states all of its settings.
+
+    Args:
+        task: the task with its own settings.
+        shape: of the encoder.
+        masked_lm: a model of ELECTRA's layout predicts pieces: it is no discriminator, so its
+            settings are not those of Chinese-ELECTRA (docs/log.md, 2026-11-27).
     """
     settings = task.settings
     if task.embedded:
         return settings
     if task.folder:
         free = dataclasses.replace(settings, source="BERT's usual ones")
-        usual = published(dataclasses.replace(task, folder="", settings=free), shape)
+        free_task = dataclasses.replace(task, folder="", settings=free)
+        usual = published(free_task, shape, masked_lm=masked_lm)
         kept = {name: getattr(settings, name) for name in task.stated}
         stated = f"{settings.source}: {', '.join(kept) or 'none'}"
         return dataclasses.replace(
             usual, **{**kept, "source": f"{stated}; the others: {usual.source}"}
         )
-    if shape.family.discriminates:
+    if shape.family.discriminates and not masked_lm:
         return _electra(task, shape)
     if shape.hidden_size < _BASE_WIDTH or shape.num_hidden_layers < _BASE_LAYERS:
         rate = task.small_learning_rate or max(_SMALL_RATE, settings.learning_rate)
@@ -73,9 +81,12 @@ def _electra(task: Task, shape: EncoderConfig) -> Settings:
 
 
 def as_published(task: Task, model: Path) -> Task:
-    """Return the task with the published settings for a model's family and size."""
-    settings = published(task, read_config(model / "config.json"))
-    return dataclasses.replace(task, settings=settings)
+    """Return the task with the published settings for a model's family, size and head."""
+    path = model / "config.json"
+    shape = read_config(path)
+    stated = json.loads(path.read_text(encoding="utf-8")).get("architectures") or [""]
+    masked_lm = str(stated[0]).endswith("ForMaskedLM")
+    return dataclasses.replace(task, settings=published(task, shape, masked_lm=masked_lm))
 
 
 def with_options(task: Task, given: list[str] | None) -> Task:

@@ -1,12 +1,13 @@
 """Published settings by task and model, against a table written from the sources by hand."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
-from hanmo.model.config import SIZES
-from hanmo.tasks.protocol import published
+from hanmo.model.config import SIZES, hugging_face_config
+from hanmo.tasks.protocol import as_published, published
 from hanmo.tasks.suite import TASKS
 from hanmo.tasks.task import Settings
 from hanmo.tasks.task_file import read_task
@@ -82,6 +83,30 @@ def test_electras_have_a_protocol_of_their_own(task: str, size: str) -> None:
     # A sum over 32 sequences, clipped at 1, is a mean clipped at 1/32.
     assert made.clip_norm == 1 / made.batch_size
     assert made.max_length == TASKS[task].settings.max_length
+
+
+@pytest.mark.parametrize(
+    ("architecture", "electras"),
+    [
+        ("ElectraForPreTraining", True),
+        ("ElectraModel", True),
+        ("ElectraForSequenceClassification", True),
+        (None, True),
+        ("ElectraForMaskedLM", False),
+    ],
+)
+def test_a_masked_lm_of_electras_layout_is_no_electra(
+    architecture: str | None, electras: bool, tmp_path: Path
+) -> None:
+    raw = hugging_face_config(SIZES["lert-tiny"], "BertModel")
+    raw |= {"architectures": architecture and [architecture]}
+    (tmp_path / "config.json").write_text(json.dumps(raw), encoding="utf-8")
+    for task in (TASKS["chnsenticorp"], read_task(write_task(tmp_path / "mine"))):
+        made = as_published(task, tmp_path).settings
+        assert (made.schedule, made.layer_decay) == (("electra", 0.8) if electras else ("bert", 1))
+    assert as_published(TASKS["ocnli"], tmp_path).settings.learning_rate == (
+        3e-4 if electras else 5e-5
+    )
 
 
 def test_every_task_has_settings_for_every_size() -> None:
