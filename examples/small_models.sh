@@ -14,13 +14,14 @@
 #   examples/box.sh DATA OUT && examples/real_road.sh DATA OUT && examples/small_models.sh DATA OUT
 #
 # OUT/shards is all that it needs of real_road.sh. DATA holds the tasks' files as downloaded. After a
-# kill, run the same line again. SEEDS, WORKERS, THREADS, STEPS (of the students on text), TEACHER (a
-# model to use instead) and EXAMPLES (task=number …, or task alone) may be set in the environment.
+# kill, run the same line again. SEEDS, WORKERS, THREADS, STEPS (of the students on text),
+# TEACHER_STEPS, TEACHER (a model to use instead) and EXAMPLES (task=number …, or task alone) may be
+# set in the environment.
 set -euo pipefail
 [ $# -eq 2 ] || { echo "usage: examples/small_models.sh DATA OUT" >&2; exit 2; }
 data=$1 out=$2
 hanmo=${HANMO:-hanmo}
-seeds=${SEEDS:-3} workers=${WORKERS:-1} steps=${STEPS:-1000}
+seeds=${SEEDS:-3} workers=${WORKERS:-1} steps=${STEPS:-2000} teacher_steps=${TEACHER_STEPS:-6900}
 threads=${THREADS:+--threads $THREADS}
 read -ra examples <<< "${EXAMPLES:-chnsenticorp=2400 tnews=5000 ocnli=5000 msra-ner=4000}"
 teacher=${TEACHER:-$out/small/teacher}
@@ -32,7 +33,7 @@ common="--optimizer adamw-torch --dropout 0 --save-every 250 --log-every 50 --re
 # BERT by progressively stacking"); the label heads are trained already, so their weights are 1.
 [ -n "${TEACHER:-}" ] || $hanmo pretrain "$out/shards" --objective lert --lert.ramps.pos 0 \
   --lert.ramps.ner 0 --lert.ramps.dep 0 --init "$out/box" --layers 0,1,2,3,0,1,2,3,0,1,2,3 \
-  --steps 6900 --max-length 128 --batch-size 32 --learning-rate 6e-4 --out "$teacher" $common
+  --steps "$teacher_steps" --max-length 128 --batch-size 32 --learning-rate 6e-4 --out "$teacher" $common
 
 on_text="$out/shards --steps $steps --max-length 128 --batch-size 32 $common"
 $hanmo prune "$teacher" --layers 0,1,2 --out "$out/small/cut-3"
@@ -72,6 +73,8 @@ for one in "${examples[@]}"; do
   [ "$task" = "$one" ] || limit=(--limit-train "${one#*=}")
   # As long as the sequences of pre-training: positions beyond them have learnt nothing.
   common=(--tasks "$task" "${limit[@]}" --max-length 128 --data "$data" --seeds "$seeds")
+  # Rates of published small models (1e-4 and less) are for encoders that read a thousand times more.
+  common+=(--learning-rate 1.5e-4)
   common+=(--workers "$workers" $threads)
   $hanmo evaluate --models "teacher=$teacher" "${common[@]}" --save-model --out "$out/small/runs"
   $hanmo evaluate --models "${models[@]}" "${common[@]}" --out "$out/small/runs"
