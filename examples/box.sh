@@ -7,8 +7,10 @@
 # DATA holds raw/{wiki_zh,laws}.txt[.xz], vocab/vocab.txt and the tasks' files as downloaded.
 # OUT/lert-tiny is the model, in half precision, OUT/box its run; then it is fine-tuned on four
 # tasks with three seeds, beside random weights. After a kill, run the same line again.
-# BOX_STEPS, WORKERS, SEEDS, THREADS and EXAMPLES (task=number …, or task alone) may be set in the
-# environment; a GPU, where there is one, is used, and may train it longer.
+# BOX_STEPS, BOX_INIT (a model to train on, such as src/hanmo/box/lert-tiny), WORKERS, SEEDS, THREADS
+# and EXAMPLES (task=number …, or task alone) may be set in the environment; a GPU, where there is
+# one, is used, and may train it longer. To ship it, OUT/lert-tiny goes to src/hanmo/box/, and its
+# figures into the README.md there.
 set -euo pipefail
 [ $# -eq 2 ] || { echo "usage: examples/box.sh DATA OUT" >&2; exit 2; }
 data=$1 out=$2
@@ -16,6 +18,10 @@ hanmo=${HANMO:-hanmo}
 # 12,000 steps of 32 sequences: 38 million pieces.
 steps=${BOX_STEPS:-12000} workers=${WORKERS:-2}
 seeds=${SEEDS:-3} threads=${THREADS:+--threads $THREADS}
+init=()
+# Heads that were trained need no rising weights.
+[ -z "${BOX_INIT:-}" ] ||
+  init=(--init "$BOX_INIT" --lert.ramps.pos 0 --lert.ramps.ner 0 --lert.ramps.dep 0)
 read -ra examples <<< "${EXAMPLES:-chnsenticorp=2400 tnews=5000 ocnli=5000 msra-ner=4000}"
 
 # There is six times as much text of statutes; the same file cannot be named twice.
@@ -30,7 +36,7 @@ $hanmo prepare "${raw[@]}" --keep-duplicates --out "$out/box-corpus" --workers "
 $hanmo annotate "$out/box-corpus" --annotator crf --out "$out/box-sentences" --workers "$workers"
 $hanmo encode "$out/box-sentences" --vocab "$data/vocab/vocab.txt" --out "$out/box-shards" \
   --workers "$workers"
-$hanmo pretrain "$out/box-shards" --objective lert --size lert-tiny --steps "$steps" \
+$hanmo pretrain "$out/box-shards" --objective lert --size lert-tiny "${init[@]}" --steps "$steps" \
   --max-length 128 --batch-size 32 --learning-rate 1e-3 --optimizer adamw-torch --dropout 0 \
   --save-every 500 --log-every 50 --resume $threads --out "$out/box"
 $hanmo convert "$out/box" "$out/lert-tiny" --to hanmo --dtype float16

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from hanmo import box
 from hanmo.commands._questions import AHEAD, BLANK, ERROR, Asked
 from hanmo.core import registry
 from hanmo.core.artifact import digest
@@ -84,6 +85,21 @@ class Config:
     precision: Precision = "fp32"
     batch_tokens: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def complete(words: Sequence[str]) -> list[str]:
+    """Name the model that is asked where none is named.
+
+    Args:
+        words: those of the command line without a flag.
+
+    Returns:
+        The folder of the model that comes with hanmo, if there is one and the words begin with a
+        kind, unless that is the name of a model: another kind follows.
+    """
+    shipped, model = registry.names(KINDS), box.folder()
+    kinds = [word.replace("-", "_") in shipped for word in words[:2]]
+    return [str(model)] if model and kinds in ([True], [True, False]) else []
 
 
 def run(config: Config) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from hanmo import box
 from hanmo.core.errors import MissingLibraryError, UserError
 from hanmo.core.log import say
 from hanmo.predict._how import EngineName, How, Precision
@@ -59,7 +60,7 @@ class Config:
         origins: Web pages of other servers that may ask (CORS), such as https://example.org.
     """
 
-    models: list[str] = field(metadata={"positional": True})
+    models: list[str] = field(default_factory=list[str], metadata={"positional": True})
     host: str = "127.0.0.1"
     port: int = 8000
     engine: EngineName = "auto"
@@ -105,7 +106,7 @@ def run(config: Config) -> None:
         seconds=config.seconds,
     )
     settings = Settings(limits, config.batch_tokens, token, tuple(config.origins or ()))
-    named = models.named(config.models)
+    named = models.named(_named(config))
     # Before the models are loaded, so that a port that is taken is told at once.
     listening = _listen(config, socket)
     prepare(config.precision, threads=config.threads)
@@ -195,9 +196,21 @@ def _listen(config: Config, socket: Any) -> Any:
     return made
 
 
-def _check(config: Config) -> None:
-    if not config.models:
+def _named(config: Config) -> list[str]:
+    """Return the models that are named, or else the one that comes with hanmo.
+
+    Raises:
+        UserError: neither.
+    """
+    if config.models:
+        return config.models
+    model = box.folder()
+    if model is None:
         raise UserError("serve: MODEL missing; name the folders of models to serve")
+    return [f"{box.NAME}={model}"]
+
+
+def _check(config: Config) -> None:
     if not 0 <= config.port <= 65_535:
         raise UserError(f"--port: got {config.port}; expected 0 to 65535")
     if config.batch_tokens < 1:

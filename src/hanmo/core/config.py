@@ -5,7 +5,8 @@ When the command's module says `PLUGIN = {"objective": ("hanmo.objectives", "Obj
 dataclass of the chosen plug-in adds flags under the plug-in's name (`--lert.rate 0.15`, table
 `[lert]` of the file), which arrive in `Config.options`. With `PREFIX = ""` beside it they stand
 among the command's own flags and keys instead (`--beam 8`). A plug-in that is None adds none; with
-`FOLLOWS = {"objective": ("format", {"bert": "mlm"})}` the default follows from another setting.
+`FOLLOWS = {"objective": ("format", {"bert": "mlm"})}` the default follows from another setting. A
+function `complete` names words that may be left out (`core/left_out.py`).
 
     config = parse("pretrain", module, ["work/shards", "--objective", "lert", "--out", "work/lert"])
     write(Path("work/lert/config.toml"), resolved(config, module))
@@ -31,11 +32,13 @@ from hanmo.core.flags import (
     hyphens,
     parted,
     peek,
+    positional_readings,
     shown,
     without_cleared,
     words_after,
 )
 from hanmo.core.identity import plain
+from hanmo.core.left_out import completed
 from hanmo.core.parser_errors import in_our_words
 from hanmo.core.urls import as_path
 
@@ -53,6 +56,7 @@ def parse(command: str, module: ModuleType, argv: Sequence[str]) -> Any:
     given = read(as_path(file)) if file else {}
     flags = flags_of(module.Config)
     argv = _cleared(given, module, argv, flags) if file else argv
+    argv = completed(module, argv, given, flags)
     plugin = _plugin(module, argv, given, flags)
     prefix, plugin_flags = plugin if plugin else ("", [])
     if isinstance(given.get("options"), Mapping) and (plugin or not given["options"]):
@@ -186,10 +190,7 @@ def _chosen(
         names = [peek(argv, flag.name)]
     else:
         place = [one.name for one in flags if one.positional].index(flag.name)
-        takes: dict[str, Any] = {"--help": 0, "-h": 0, "--config": None, "--json": 0}
-        takes |= {f"--{hyphens(one.name)}": words_after(one) for one in flags if not one.positional}
-        # The plug-in's own flags are not known yet: do those before its name take a value?
-        readings = [parted(takes, argv, unknown=nargs)[0] for nargs in (0, None)]
+        readings = positional_readings(flags, argv)
         names = [words[place] for words in readings if len(words) > place]
     names = [name for name in names if name] or [given.get(flag.name) or flag.default]
     if names[0] is REQUIRED or names[0] is None:

@@ -117,6 +117,26 @@ def parted(
     return positionals, flags
 
 
+def takes_of(flags: Sequence[Flag]) -> dict[str, Any]:
+    """Return how many words each flag takes, for `parted`; every command's own flags too."""
+    takes: dict[str, Any] = {"--help": 0, "-h": 0, "--config": None, "--json": 0}
+    named = [one for one in flags if not one.positional]
+    return takes | {f"--{hyphens(one.name)}": words_after(one) for one in named}
+
+
+def positional_readings(flags: Sequence[Flag], argv: Sequence[str]) -> list[list[str]]:
+    """Read the words without a flag where it is not known yet which plug-in has further flags.
+
+    Args:
+        flags: the command's own.
+        argv: all words.
+
+    Returns:
+        The words if the plug-in's flags are switches, and if they take a value each.
+    """
+    return [parted(takes_of(flags), argv, unknown=nargs)[0] for nargs in (0, None)]
+
+
 def without_cleared(
     given: dict[str, Any], argv: Sequence[str], flags: list[Flag], prefix: str, plugin: list[Flag]
 ) -> list[str]:
