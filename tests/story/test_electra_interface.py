@@ -66,6 +66,9 @@ def write_model(folder: Path, shape: EncoderConfig = SHAPE) -> None:
     model = MaskedLm(shape)
     initialise(model, 0.02, torch.Generator().manual_seed(0))
     save_model(folder, model, tokenizer=Tokenizer(VOCAB))
+    path = folder / "config.json"  # as upstream's models, it is a discriminator
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**raw, "architectures": ["ElectraForPreTraining"]}), "utf-8")
 
 
 def write_questions(path: Path, *, answers: bool = True) -> None:

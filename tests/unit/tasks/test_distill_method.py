@@ -18,7 +18,8 @@ from hanmo.report.table import tables
 from task_cases import metrics_of, run_finetune, write_model, write_task
 from training_cases import TINY, VOCAB, make_teacher
 
-LONG: dict[str, Any] = {"epochs": 6, "learning_rate": 1e-2, "dropout": 0.0}
+# At 1e-2 some processors' last digits decide whether the teacher learns.
+LONG: dict[str, Any] = {"epochs": 6, "learning_rate": 3e-3, "dropout": 0.0}
 
 
 @pytest.fixture(scope="module")
